@@ -1,0 +1,52 @@
+# Everything sets itself up: a virtual environment in .venv from the locked requirements/dev.txt.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint format demo bench tools lock clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: $(STAMP) ## make .venv (the other targets do it by themselves)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@echo "Setting up $(VENV) (once, about a minute) ..." >&2
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vm-preflight needs Python 3.11 or newer; set PYTHON=python3.11")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+run: $(STAMP) ## run the checks on this machine
+	@$(BIN)/python -m cli.first_run
+
+test: $(STAMP) ## run all tests; says at the end what was skipped and why
+	$(BIN)/python -m pytest
+
+lint: $(STAMP) ## formatting, rules, types, borders of the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP) ## format and fix what can be fixed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+demo: $(STAMP) ## the cluster side, on a control plane on loopback
+	@$(BIN)/python tests/support/demo.py
+
+bench: $(STAMP) ## side-by-side measurements against the reference tools
+	@$(BIN)/python bench/bench.py
+
+tools: $(STAMP) ## build the programs of the tests' control plane into the cache (make test does it too)
+	@$(BIN)/python tests/support/toolchain.py
+
+lock: $(STAMP) ## renew requirements/*.txt from pyproject.toml
+	@$(BIN)/python requirements/lock.py
+
+clean: ## remove what was made here (the tools' cache stays)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

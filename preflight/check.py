@@ -1,0 +1,131 @@
+"""The contract of a check: a function of the host, and data about it that can be listed without running it.
+
+The decorator attaches data and registers nothing: a check is found through an entry point, so import order
+never matters and a plugin is written exactly as the built-in checks are.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from preflight.host import Host
+from preflight.result import Finding, Outcome
+
+Threshold = int | str
+"""What a check's setting can hold, in a configuration file and in the check."""
+
+
+class Weight(StrEnum):
+    """What a Fail or Unknown of a check does to the node's verdict."""
+
+    BLOCKING = "blocking"
+    UNLESS_EMULATED = "unless-emulated"
+    ADVISORY = "advisory"
+
+
+BLOCKING = Weight.BLOCKING
+UNLESS_EMULATED = Weight.UNLESS_EMULATED
+ADVISORY = Weight.ADVISORY
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A threshold of a check that its users can set under ``[checks.NAME]``.
+
+    Attributes:
+        name: The TOML key, with its unit in the name (``minimum_bytes``).
+        default: The value where nothing is configured; also fixes the type.
+        description: One sentence for `checks explain` and the reference page.
+        minimum: The least valid value of an integer setting.
+    """
+
+    name: str
+    default: Threshold
+    description: str
+    minimum: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a check may know of the run that it is part of.
+
+    Attributes:
+        use_emulation: VMs may run under software emulation on this node.
+        findings: What the checks named in ``needs`` and ``after`` found.
+        settings: This check's settings, complete (defaults filled in).
+    """
+
+    use_emulation: bool = False
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    settings: Mapping[str, Threshold] = field(default_factory=dict)
+
+
+CheckFunction = Callable[[Host, Run], Finding]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check: its declaration and its function.
+
+    Attributes:
+        name: CamelCase name; the feature name in VMRuntime's summary.
+        weight: Default weight.
+        outcomes: Every outcome that the function can return: its closed list of reasons.
+        function: The function that asks.
+        question: First line of the function's module documentation, as one question.
+        reads: What is read, for people: paths, ioctls.
+        source: Where the facts come from: kernel document, man page, KEP.
+        timeout: Seconds the check may take.
+        needs: Checks without whose success this one cannot run; it is skipped as ``DependencyFailed``.
+        after: Checks whose finding this one takes into account, whatever it is.
+        settings: Thresholds that users can set.
+    """
+
+    name: str
+    weight: Weight
+    outcomes: tuple[Outcome, ...]
+    function: CheckFunction
+    question: str
+    reads: tuple[str, ...]
+    source: str
+    timeout: float = 5.0
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    settings: tuple[Setting, ...] = ()
+
+    def __call__(self, host: Host, run: Run) -> Finding:
+        """Asks the host."""
+        return self.function(host, run)
+
+
+def check(
+    name: str,
+    *,
+    question: str,
+    weight: Weight,
+    outcomes: tuple[Outcome, ...],
+    reads: tuple[str, ...],
+    source: str,
+    timeout: float = 5.0,
+    needs: tuple[str, ...] = (),
+    after: tuple[str, ...] = (),
+    settings: tuple[Setting, ...] = (),
+) -> Callable[[CheckFunction], Check]:
+    """Makes a `Check` of a function; see `Check` for the arguments."""
+
+    def attach(function: CheckFunction) -> Check:
+        return Check(
+            name=name,
+            weight=weight,
+            outcomes=outcomes,
+            function=function,
+            question=question,
+            reads=reads,
+            source=source,
+            timeout=timeout,
+            needs=needs,
+            after=after,
+            settings=settings,
+        )
+
+    return attach

@@ -1,0 +1,42 @@
+"""Renews the locked requirements from pyproject.toml, with pip-tools in an environment of its own."""
+
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+HERE = Path(__file__).parent
+OPTIONS = [
+    "--quiet",
+    "--generate-hashes",
+    "--no-emit-index-url",
+    "--no-emit-find-links",
+    "--strip-extras",
+    "--allow-unsafe",
+    "--no-header",
+    "--annotation-style=line",
+]
+
+
+def main() -> None:
+    """Writes runtime.txt (what the image installs) and dev.txt (that and the tests' tools)."""
+    with tempfile.TemporaryDirectory() as directory:
+        venv.create(directory, with_pip=True)
+        pip_compile = Path(directory, "bin", "pip-compile")
+        subprocess.run([pip_compile.with_name("pip"), "install", "--quiet", "pip-tools"], check=True)
+        for name, extra in (("runtime", []), ("dev", ["--extra=dev"])):
+            output = HERE / f"{name}.txt"
+            command = [
+                pip_compile,
+                *OPTIONS,
+                *sys.argv[1:],
+                *extra,
+                f"--output-file={output}",
+                "pyproject.toml",
+            ]
+            subprocess.run(command, check=True, cwd=HERE.parent)
+
+
+if __name__ == "__main__":
+    main()
