@@ -61,3 +61,9 @@ VM_RUNTIMES = Resource("vm.cluster.gke.io", "v1", "vmruntimes", "VMRuntime")
 CHECKS = Resource(
     "vm.cluster.gke.io", "v1", "vmruntimepreflightchecks", "VMRuntimePreflightCheck", namespaced=True
 )
+VIRTUAL_MACHINES = (
+    Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMachine", namespaced=True),
+    Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance", namespaced=True),
+    Resource("vm.cluster.gke.io", "v1", "virtualmachines", "VirtualMachine", namespaced=True),
+)
+"""The kinds of virtual machine that the switch and the gate know; each may be installed or not."""

@@ -1,0 +1,128 @@
+"""Command-line parsing as every command here does it: one-line errors, an environment variable an option."""
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+USAGE = 2
+"""Exit status for wrong usage or configuration (interfaces.md: one line on standard error)."""
+
+Value = TypeVar("Value")
+
+
+class UsageError(Exception):
+    """Wrong usage or configuration; its text is the one line that a person sees."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, and whose options are also environment variables."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        """Makes a parser without abbreviations: a new option never changes what an old script means."""
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        """Prints one line and exits with status 2."""
+        self.exit(USAGE, f"{self.prog}: {' '.join(message.split())} (see '{self.prog} --help')\n")
+
+    def option(
+        self,
+        name: str,
+        convert: Callable[[str], Value],
+        *,
+        default: Value,
+        metavar: str,
+        help: str,  # noqa: A002 -- argparse's own name for it
+        short: str = "",
+    ) -> None:
+        """Adds ``--name VALUE``, by default the value of ``VM_PREFLIGHT_NAME``, else ``default``."""
+        variable = variable_of(name)
+        text = os.environ.get(variable)
+        value = default
+        if text is not None:
+            try:
+                value = convert(text)
+            except (argparse.ArgumentTypeError, ValueError) as error:
+                self.error(f"environment variable {variable}: {error}")
+        spellings = (short, name) if short else (name,)
+        self.add_argument(
+            *spellings, type=convert, default=value, metavar=metavar, help=f"{help} [${variable}]"
+        )
+
+    def flag(self, name: str, *, help: str) -> None:  # noqa: A002 -- argparse's own name for it
+        """Adds a switch ``--name`` or ``--name=true|false``, by default ``VM_PREFLIGHT_NAME``, else false."""
+        variable = variable_of(name)
+        value = False
+        if (text := os.environ.get(variable)) is not None:
+            try:
+                value = truth(text)
+            except argparse.ArgumentTypeError as error:
+                self.error(f"environment variable {variable}: {error}")
+        self.add_argument(
+            name,
+            type=truth,
+            nargs="?",
+            const=True,
+            default=value,
+            metavar="true|false",
+            help=f"{help} [${variable}]",
+        )
+
+
+def variable_of(option: str) -> str:
+    """Returns the environment variable of an option: ``--host-root`` is ``VM_PREFLIGHT_HOST_ROOT``."""
+    return "VM_PREFLIGHT_" + option.removeprefix("--").replace("-", "_").upper()
+
+
+def truth(text: str) -> bool:
+    """Converts ``true`` or ``false``.
+
+    Raises:
+        argparse.ArgumentTypeError: Another word.
+    """
+    if text.lower() in ("true", "1"):
+        return True
+    if text.lower() in ("false", "0"):
+        return False
+    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Converts ``NAME,NAME``; empty parts are dropped."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """Returns a conversion that takes one of some words; its error lists them."""
+
+    def convert(text: str) -> str:
+        if text not in choices:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(choices)}")
+        return text
+
+    return convert
+
+
+def duration(text: str) -> float:
+    """Converts seconds (``90``) or a Go duration (``1h2m3.5s``, ``5m``) to seconds.
+
+    Raises:
+        argparse.ArgumentTypeError: Neither, or not more than zero.
+    """
+    match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
+    if match is None or not text:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90, 90s or 5m")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = hours * 3600 + minutes * 60 + seconds
+    if not 0 < total <= 366 * 24 * 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} must be more than zero and at most a year")
+    return total
+
+
+def complain(program: str, message: object) -> int:
+    """Prints one line on standard error and returns the exit status 2."""
+    print(f"{program}: {' '.join(str(message).split())}", file=sys.stderr)
+    return USAGE

@@ -1,0 +1,102 @@
+"""``vm-preflight run``: checks this machine now."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+from cli.options import Parser, UsageError, choice, duration, names
+from preflight.host import Host
+from preflight.report import Report
+
+FORMATS = ("text", "json", "yaml", "junit")
+
+
+def main(program: str, words: Sequence[str]) -> int:
+    """Runs the checks and prints the report.
+
+    Returns:
+        0 if the node passed, 1 if it did not.
+
+    Raises:
+        UsageError: A configuration or a name of a check that there is none of.
+    """
+    parser = Parser(program, "Checks whether this machine can run virtual machines, and says why not.")
+    parser.option(
+        "--output",
+        choice(*FORMATS),
+        short="-o",
+        default="text",
+        metavar="|".join(FORMATS),
+        help="form of the report",
+    )
+    parser.flag("--use-emulation", help="VMs may run under software emulation")
+    parser.option("--only", names, default=(), metavar="NAME,…", help="run these checks alone")
+    parser.option("--ignore", names, default=(), metavar="NAME,…", help="show these checks as Warn at most")
+    parser.option("--config", str, default="", metavar="FILE", help="configuration (TOML)")
+    parser.option("--host-root", str, default="/", metavar="DIR", help="the machine's root directory")
+    parser.option("--timeout", duration, default=None, metavar="SECONDS", help="longest time for all checks")
+    options = parser.parse_args(words)
+
+    from preflight.config import ConfigError, load
+    from preflight.discovery import discover
+    from preflight.runner import Runner
+    from preflight.version import version
+
+    if not os.path.isdir(options.host_root):
+        raise UsageError(f"--host-root {options.host_root}: no such directory")
+    checks = discover()
+    try:
+        config = load(options.config or None, checks)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+    known = {check.name for check in checks}
+    for option, given in (("--only", options.only), ("--ignore", options.ignore)):
+        for name in given:
+            if name not in known:
+                raise UsageError(f"{option} {name}: no such check (there are {', '.join(sorted(known))})")
+    host = Host(options.host_root)
+    runner = Runner(checks, host, config, node=node_name(host), agent_version=version())
+    report = runner.run(
+        use_emulation=options.use_emulation,
+        ignored=options.ignore,
+        only=options.only,
+        timeout=options.timeout,
+    )
+    sys.stdout.write(render(report, options.output) + "\n")
+    sys.stdout.flush()
+    return 0 if report.passed else 1
+
+
+def node_name(host: Host) -> str:
+    """Returns the name that the machine gives itself (``/proc/sys/kernel/hostname``, proc(5))."""
+    if host.root != "/":
+        for path in ("/proc/sys/kernel/hostname", "/etc/hostname"):
+            try:
+                name = host.read_text(path, limit=256).strip()
+            except OSError:
+                continue
+            if name.isprintable() and name:
+                return name
+    return os.uname().nodename
+
+
+def render(report: Report, form: str) -> str:
+    """Returns a report in one of the forms that ``-o`` takes."""
+    if form == "json":
+        return json.dumps(report.to_dict(), indent=2, ensure_ascii=False)
+    if form == "yaml":
+        import yaml
+
+        return str(yaml.safe_dump(report.to_dict(), sort_keys=False, allow_unicode=True, width=1000)).rstrip()
+    if form == "junit":
+        from cli.junit import junit
+
+        return junit(report)
+    from cli.text import plain, table
+
+    if not sys.stdout.isatty():
+        return plain(report)
+    import shutil
+
+    return table(report, width=shutil.get_terminal_size().columns, colour="NO_COLOR" not in os.environ)
