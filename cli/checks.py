@@ -86,7 +86,7 @@ def declaration(check: Check) -> dict[str, object]:
 
 WEIGHTS = {
     "blocking": "blocking: a Fail or Unknown fails the node",
-    "unless-emulated": "unless emulated: a Fail or Unknown fails the node, but warns where useEmulation is set",
+    "unless-emulated": "unless emulated: a Fail or Unknown fails the node; with useEmulation it warns",
     "advisory": "advisory: never fails the node",
 }
 

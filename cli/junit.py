@@ -1,11 +1,10 @@
 """A report as JUnit XML, for continuous integration systems.
 
-There is no one JUnit schema. This is valid in both that are in use: Jenkins' (junit-10.xsd of its xUnit plugin)
-and Ant's as written down by Windy Road (JUnit.xsd): every element and attribute that either requires, in the
-order that both take.
+There is no one JUnit schema. This is valid in both that are in use, Jenkins' (junit-10.xsd of the xUnit plugin)
+and Ant's as Windy Road wrote it down (JUnit.xsd): all that either requires, in the order that both take.
 """
 
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from cli.text import printable
 from preflight.report import Report
@@ -13,19 +12,23 @@ from preflight.result import Result, Status
 
 
 def junit(report: Report) -> str:
-    """Returns a report as JUnit XML; a Fail that fails the node is a failure, such an Unknown an error."""
+    """Returns a report as JUnit XML.
+
+    A Fail that fails the node is a failure, such an Unknown an error. A warning has no place at a test case
+    in either schema: warnings are the suite's output.
+    """
     results = report.results
     failures = [one for one in results if not one.passed and one.status is not Status.UNKNOWN]
     errors = [one for one in results if not one.passed and one.status is Status.UNKNOWN]
     skipped = [one for one in results if one.status is Status.SKIP]
-    suites = ElementTree.Element("testsuites")
-    suite = ElementTree.SubElement(
+    suites = ET.Element("testsuites")
+    suite = ET.SubElement(
         suites,
         "testsuite",
         name="vm-preflight",
         package="vm-preflight",
         id="0",
-        hostname=printable(report.node),
+        hostname=printable(report.node) or "localhost",
         timestamp=report.start_time[:19],
         tests=str(len(results)),
         failures=str(len(failures)),
@@ -33,37 +36,41 @@ def junit(report: Report) -> str:
         skipped=str(len(skipped)),
         time=f"{sum(one.duration_seconds for one in results):.6f}",
     )
-    properties = ElementTree.SubElement(suite, "properties")
+    properties = ET.SubElement(suite, "properties")
     for name, value in (
         ("kernelVersion", report.kernel_version),
         ("architecture", report.architecture),
         ("agentVersion", report.agent_version),
         ("mode", report.mode.value if report.mode else ""),
     ):
-        ElementTree.SubElement(properties, "property", name=name, value=printable(value) or "-")
+        ET.SubElement(properties, "property", name=name, value=printable(value) or "-")
     for result in results:
         case(suite, result)
-    ElementTree.SubElement(suite, "system-out").text = ""
-    ElementTree.SubElement(suite, "system-err").text = ""
-    ElementTree.indent(suites)
-    return "<?xml version='1.0' encoding='UTF-8'?>\n" + ElementTree.tostring(suites, encoding="unicode")
+    warnings = [
+        f"{one.check_name}: {told(one)}" for one in results if one.passed and one.status is Status.WARN
+    ]
+    ET.SubElement(suite, "system-out").text = "\n".join(warnings)
+    ET.SubElement(suite, "system-err").text = ""
+    ET.indent(suites)
+    return "<?xml version='1.0' encoding='UTF-8'?>\n" + ET.tostring(suites, encoding="unicode")
 
 
-def case(suite: ElementTree.Element, result: Result) -> None:
+def case(suite: ET.Element, result: Result) -> None:
     """Adds one result to the suite."""
-    element = ElementTree.SubElement(
+    element = ET.SubElement(
         suite,
         "testcase",
         name=result.check_name,
         classname="vm-preflight",
         time=f"{result.duration_seconds:.6f}",
     )
-    text = "\n".join(printable(part) for part in (result.message, result.hint) if part)
     if result.status is Status.SKIP:
-        ElementTree.SubElement(element, "skipped", message=printable(result.message))
+        ET.SubElement(element, "skipped", message=printable(result.message))
     elif not result.passed:
         tag = "error" if result.status is Status.UNKNOWN else "failure"
-        told = ElementTree.SubElement(element, tag, type=result.reason, message=printable(result.message))
-        told.text = text
-    elif result.status is Status.WARN:
-        ElementTree.SubElement(element, "system-out").text = f"warning {result.reason}: {text}"
+        ET.SubElement(element, tag, type=result.reason, message=printable(result.message)).text = told(result)
+
+
+def told(result: Result) -> str:
+    """Returns what a person reads of a result: what happened, then what to do."""
+    return "\n".join(printable(part) for part in (result.message, result.hint) if part)

@@ -1,0 +1,64 @@
+"""What the commands for a cluster share: the kubeconfig option, a client, and errors as one line."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic, sleep
+
+from cli.options import Parser, UsageError
+from cluster.transport import ApiError, Client
+
+FAILED = 1
+NO_VERDICT = 3
+"""Exit status where the cluster gave no answer in time."""
+
+
+class NotDoneError(Exception):
+    """What was asked was not done; its text is the one line that a person sees, and the exit status is 1."""
+
+
+def kubeconfig_option(parser: Parser) -> None:
+    """Adds ``--kubeconfig``; without it, ``$KUBECONFIG`` and then the usual default count."""
+    parser.option("--kubeconfig", str, default="", metavar="FILE", help="credentials for the cluster")
+
+
+@contextmanager
+def connection(kubeconfig: str) -> Iterator[Client]:
+    """Yields a client of the cluster that a kubeconfig names.
+
+    Raises:
+        UsageError: The kubeconfig cannot be used.
+        NotDoneError: The API server refused something or did not answer.
+    """
+    from cluster.kubeconfig import KubeconfigError, load
+
+    try:
+        credentials = load(kubeconfig or None)
+    except KubeconfigError as error:
+        raise UsageError(str(error)) from error
+    client = Client(credentials)
+    try:
+        yield client
+    except ApiError as error:
+        raise NotDoneError(str(error)) from error
+    finally:
+        client.close()
+
+
+def wait_until(done: Callable[[], bool], *, timeout: float, interval: float = 0.5) -> bool:
+    """Asks again and again until ``done``, for at most ``timeout`` seconds.
+
+    Returns:
+        Whether it was done in time.
+    """
+    end = monotonic() + timeout
+    while not done():
+        if monotonic() >= end:
+            return False
+        sleep(interval)
+    return True
+
+
+def say(text: str) -> None:
+    """Prints progress for a person, on standard error."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,199 @@
+"""``vm-preflight enable vmruntime`` and ``disable vmruntime``: the switch, as GDC's ``bmctl`` has it."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from cli.cluster_access import (
+    FAILED,
+    NO_VERDICT,
+    NotDoneError,
+    connection,
+    kubeconfig_option,
+    say,
+    wait_until,
+)
+from cli.options import Parser, UsageError, complain, duration
+from cluster.resources import (
+    DISABLING_ANNOTATION,
+    FORCE_DISABLE_ANNOTATION,
+    NAMESPACE,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+)
+from cluster.shapes import flag, mapping, number, text
+from cluster.transport import ApiError, Client
+from cluster.virtual_machines import VirtualMachine, delete, list_all
+
+PATH = VM_RUNTIMES.path(VM_RUNTIME_NAME)
+WATCH = f"kubectl get vmruntimepfc -n {NAMESPACE} --watch"
+
+
+def main(program: str, words: Sequence[str]) -> int:
+    """Enables or disables the VM runtime.
+
+    Returns:
+        0 if it was done, 1 if not, 3 if ``enable --wait`` saw no verdict in time.
+
+    Raises:
+        UsageError: Wrong words.
+    """
+    verb = program.split()[-1]
+    if words[:1] in (["-h"], ["--help"]):
+        words = ["vmruntime", *words]
+    if not words or words[0] != "vmruntime":
+        raise UsageError(f"say '{verb} vmruntime'")
+    command = enable if verb == "enable" else disable
+    try:
+        return command(f"{program} vmruntime", words[1:])
+    except NotDoneError as error:
+        complain(program, error)
+        return FAILED
+
+
+def enable(program: str, words: Sequence[str]) -> int:
+    """Switches the VM runtime on, and with ``--wait`` waits for the first check's verdict."""
+    parser = Parser(program, "Lets virtual machines be created once the nodes' preflight check has passed.")
+    kubeconfig_option(parser)
+    parser.flag("--wait", help="wait for the verdict of the first check")
+    parser.option("--timeout", duration, default=720.0, metavar="SECONDS", help="longest wait")
+    options = parser.parse_args(words)
+    with connection(options.kubeconfig) as client:
+        runtime = current(client)
+        if flag(runtime, "spec", "enabled"):
+            raise NotDoneError("the VM runtime is already enabled")
+        change = {
+            "metadata": {"annotations": {DISABLING_ANNOTATION: None}},
+            "spec": {"enabled": True},
+        }
+        accepted = client.patch(PATH, change)
+        print("VM runtime enabled. Virtual machines can be created once the preflight check has passed.")
+        if not options.wait:
+            print(f"Watch it: {WATCH}")
+            return 0
+        return wait_for_verdict(client, int(number(accepted, "metadata", "generation")), options.timeout)
+
+
+def wait_for_verdict(client: Client, generation: int, timeout: float) -> int:
+    """Waits until a check has answered for ``generation`` of the VM runtime and prints its verdict."""
+    runtime: Mapping[str, object] = {}
+
+    def finished() -> bool:
+        nonlocal runtime
+        runtime = client.get(PATH)
+        last = mapping(runtime, "status", "lastCompleted")
+        return number(runtime, "status", "observedGeneration") >= generation and bool(last)
+
+    if not wait_until(finished, timeout=timeout):
+        complain("vm-preflight", f"no verdict after {timeout:g} s; look on with: {WATCH}")
+        return NO_VERDICT
+    name = text(runtime, "status", "lastCompleted", "name")
+    passed = flag(runtime, "status", "lastCompleted", "passed")
+    print(f"{name} {'passed' if passed else 'failed'}")
+    return 0 if passed else FAILED
+
+
+def disable(program: str, words: Sequence[str]) -> int:
+    """Switches the VM runtime off; virtual machines are deleted only if that was said."""
+    parser = Parser(program, "Switches the VM runtime off. Virtual machines are deleted only if you say so.")
+    kubeconfig_option(parser)
+    parser.flag("--force", help="delete all virtual machines first")
+    parser.option("--timeout", duration, default=600.0, metavar="SECONDS", help="longest wait")
+    options = parser.parse_args(words)
+    with connection(options.kubeconfig) as client:
+        runtime = current(client)
+        if not flag(runtime, "spec", "enabled"):
+            raise NotDoneError("the VM runtime is already disabled")
+        machines = list_all(client)
+        if machines:
+            confirm(machines, force=options.force, runtime=runtime)
+        client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
+        try:
+            remove_all(client, confirmed=bool(machines) or options.force, timeout=options.timeout)
+            client.patch(
+                PATH,
+                {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}},
+            )
+        except BaseException:
+            client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}})
+            say("given up: the VM runtime stays enabled")
+            raise
+        if not wait_until(lambda: is_off(client), timeout=options.timeout):
+            raise NotDoneError(
+                f"disabled, but not switched off after {options.timeout:g} s: "
+                f"see 'kubectl describe vmruntime {VM_RUNTIME_NAME}' and the pods in {NAMESPACE}"
+            )
+        print("VM runtime disabled.")
+        return 0
+
+
+def current(client: Client) -> Mapping[str, object]:
+    """Returns the VMRuntime.
+
+    Raises:
+        NotDoneError: There is none.
+    """
+    try:
+        return client.get(PATH)
+    except ApiError as error:
+        if error.not_found:
+            raise NotDoneError(
+                "there is no VMRuntime in this cluster: install vm-preflight (kubectl apply -k deploy) and "
+                f"see that its controller runs (kubectl get pods -n {NAMESPACE})"
+            ) from error
+        raise
+
+
+def confirm(machines: Sequence[VirtualMachine], *, force: bool, runtime: Mapping[str, object]) -> None:
+    """Returns where the virtual machines may be deleted.
+
+    Raises:
+        NotDoneError: They may not, and nothing was changed.
+    """
+    if force:
+        return
+    some = ", ".join(f"{one.namespace}/{one.name}" for one in machines[:5])
+    some += ", …" if len(machines) > 5 else ""
+    way = "pass --force=true to delete them, or delete them yourself with kubectl delete"
+    annotations = mapping(runtime, "metadata", "annotations")
+    if annotations.get(FORCE_DISABLE_ANNOTATION) != "true":
+        raise NotDoneError(f"not disabled, because {len(machines)} virtual machines exist ({some}): {way}")
+    if not sys.stdin.isatty():
+        raise NotDoneError(
+            f"not disabled: {len(machines)} virtual machines exist ({some}) and there is no terminal to ask "
+            f"whether to delete them: {way}"
+        )
+    say(f"{len(machines)} virtual machines exist: {some}")
+    if input("Delete them all and disable the VM runtime? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise NotDoneError(f"not disabled, nothing changed: {way}")
+
+
+def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
+    """Deletes every virtual machine and waits until none is left.
+
+    Raises:
+        NotDoneError: Some are left after ``timeout`` seconds, or appeared although nobody was asked about them.
+    """
+    machines = list_all(client)
+    if machines and not confirmed:
+        raise NotDoneError(f"not disabled, because {len(machines)} virtual machines were created meanwhile")
+    for machine in machines:
+        delete(client, machine)
+    left = machines
+
+    def none_left() -> bool:
+        nonlocal left
+        left = list_all(client)
+        return not left
+
+    if machines:
+        say(f"deleting {len(machines)} virtual machines …")
+        if not wait_until(none_left, timeout=timeout):
+            raise NotDoneError(
+                f"{len(left)} virtual machines are still there after {timeout:g} s, "
+                f"such as {left[0].namespace}/{left[0].name}: see what holds it with kubectl get -o yaml"
+            )
+
+
+def is_off(client: Client) -> bool:
+    """Whether the controller has switched the VM runtime off."""
+    return not flag(client.get(PATH), "status", "enabled")

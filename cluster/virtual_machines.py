@@ -1,0 +1,76 @@
+"""The virtual machines of a cluster, of every kind that the switch and the gate know.
+
+Each kind may be installed or not.
+"""
+
+from dataclasses import dataclass
+
+from cluster.resources import VIRTUAL_MACHINES, Resource
+from cluster.shapes import text
+from cluster.transport import ApiError, Client
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMachine:
+    """A virtual machine's name.
+
+    Attributes:
+        resource: Its kind.
+        namespace: Its namespace.
+        name: Its name.
+        uid: Its unique id.
+    """
+
+    resource: Resource
+    namespace: str
+    name: str
+    uid: str
+
+
+def list_all(client: Client, *, limit: int = 0) -> list[VirtualMachine]:
+    """Lists virtual machines of all kinds.
+
+    Args:
+        client: A client that may list them.
+        limit: Stop after so many; 0 for all.
+
+    Raises:
+        ApiError: The API server's answer. A kind that is not installed is no error.
+    """
+    found: list[VirtualMachine] = []
+    for resource in VIRTUAL_MACHINES:
+        try:
+            objects = client.list(resource.path(), params={"limit": str(limit)} if limit else None)
+        except ApiError as error:
+            if error.not_found:
+                continue
+            raise
+        for one in objects:
+            found.append(
+                VirtualMachine(
+                    resource,
+                    text(one, "metadata", "namespace"),
+                    text(one, "metadata", "name"),
+                    text(one, "metadata", "uid"),
+                )
+            )
+            if limit and len(found) >= limit:
+                return found
+    return found
+
+
+def delete(client: Client, machine: VirtualMachine) -> None:
+    """Deletes a virtual machine in the foreground: it is gone only when what it owns is gone.
+
+    Raises:
+        ApiError: The API server's answer. One that is gone, or was replaced by another, is no error.
+    """
+    try:
+        client.delete(
+            machine.resource.path(machine.name, namespace=machine.namespace),
+            propagation="Foreground",
+            uid=machine.uid,
+        )
+    except ApiError as error:
+        if not (error.not_found or error.conflict):
+            raise
