@@ -1,7 +1,7 @@
 """A report as JUnit XML, for continuous integration systems.
 
-There is no one JUnit schema. This is valid in both that are in use, Jenkins' (junit-10.xsd of the xUnit plugin)
-and Ant's as Windy Road wrote it down (JUnit.xsd): all that either requires, in the order that both take.
+There is no one JUnit schema. This is valid in both that are in use: Jenkins' (junit-10.xsd of its xUnit
+plugin) and Ant's as Windy Road wrote it down (JUnit.xsd). It has all that either requires, as both take it.
 """
 
 from xml.etree import ElementTree as ET

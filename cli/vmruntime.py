@@ -114,8 +114,7 @@ def disable(program: str, words: Sequence[str]) -> int:
                 {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}},
             )
         except BaseException:
-            client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}})
-            say("given up: the VM runtime stays enabled")
+            give_up(client)
             raise
         if not wait_until(lambda: is_off(client), timeout=options.timeout):
             raise NotDoneError(
@@ -171,7 +170,7 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
     """Deletes every virtual machine and waits until none is left.
 
     Raises:
-        NotDoneError: Some are left after ``timeout`` seconds, or appeared although nobody was asked about them.
+        NotDoneError: Some are left after ``timeout`` seconds, or some that nobody was asked about appeared.
     """
     machines = list_all(client)
     if machines and not confirmed:
@@ -192,6 +191,18 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
                 f"{len(left)} virtual machines are still there after {timeout:g} s, "
                 f"such as {left[0].namespace}/{left[0].name}: see what holds it with kubectl get -o yaml"
             )
+
+
+def give_up(client: Client) -> None:
+    """Takes back that the VM runtime is being switched off; tells how where nobody answers."""
+    try:
+        client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}})
+        say("given up: the VM runtime stays enabled")
+    except ApiError as error:
+        say(
+            f"given up, but virtual machines are still refused ({error}): allow them again with "
+            f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"
+        )
 
 
 def is_off(client: Client) -> bool:
