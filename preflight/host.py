@@ -8,17 +8,28 @@ import errno
 import fcntl
 import mmap
 import os
+import re
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
+
+from preflight.paths import resolve
+from preflight.result import one_line
 
 MAX_READ = 16 * 1024 * 1024
 """Bytes read of one file; the largest real one, /proc/cpuinfo of 4,096 CPUs, has about 6 MB."""
 
 MAX_LOG = 32 * 1024 * 1024
 """Bytes read of the kernel log; its ring buffer (kernel-parameters: log_buf_len) is seldom half as large."""
+
+_CHUNK = 1 << 16
+"""Bytes a read; a record of /dev/kmsg must fit (kernel: CONSOLE_EXT_LOG_MAX, 8 KiB)."""
+
+_OPEN_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+_RECORD = re.compile(r"(\d+),\d+,\d+,[^;]*;")
 
 
 class Device:
@@ -81,31 +92,24 @@ class Host:
         self.root = root
 
     def _path(self, path: str, *, follow_last: bool = True) -> str:
-        from preflight.paths import resolve
-
         if self.root == "/":
             return path
         return resolve(self.root, path, follow_last=follow_last)
 
-    @staticmethod
-    def _named(error: OSError, path: str) -> OSError:
-        return type(error)(error.errno, os.strerror(error.errno or 0), path)
-
     def read_bytes(self, path: str, *, limit: int = MAX_READ) -> bytes:
-        """Reads at most ``limit`` bytes of a file, without waiting on a FIFO or socket.
+        """Reads at most ``limit`` bytes of a file, without waiting on a FIFO, a terminal or a device.
 
         Raises:
             OSError: The kernel's answer, with the host's path as its file name.
         """
-        try:
-            descriptor = os.open(self._path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-            with open(descriptor, "rb", buffering=0) as file:
-                data = bytearray()
-                while len(data) < limit and (chunk := file.read(min(limit - len(data), 1 << 20))):
-                    data += chunk
-                return bytes(data)
-        except OSError as error:
-            raise self._named(error, path) from None
+        with _named(path), _opened(self._path(path)) as descriptor:
+            data = bytearray()
+            while len(data) < limit:
+                chunk = os.read(descriptor, min(limit - len(data), _CHUNK))
+                if not chunk:
+                    break
+                data += chunk
+            return bytes(data)
 
     def read_text(self, path: str, *, limit: int = MAX_READ) -> str:
         """Reads a file as UTF-8, with other bytes replaced; see `read_bytes`.
@@ -121,10 +125,8 @@ class Host:
         Raises:
             OSError: The kernel's answer, with the host's path as its file name.
         """
-        try:
+        with _named(path):
             return os.stat(self._path(path, follow_last=follow), follow_symlinks=follow)
-        except OSError as error:
-            raise self._named(error, path) from None
 
     def exists(self, path: str) -> bool:
         """Whether something stands at ``path``, seen through links; False also where we may not look."""
@@ -134,16 +136,23 @@ class Host:
             return False
         return True
 
+    def readlink(self, path: str) -> str:
+        """Returns what a symbolic link says, as it stands there.
+
+        Raises:
+            OSError: The kernel's answer, with the host's path as its file name.
+        """
+        with _named(path):
+            return os.readlink(self._path(path, follow_last=False))
+
     def statvfs(self, path: str) -> os.statvfs_result:
         """Returns the status of the file system that ``path`` is on.
 
         Raises:
             OSError: The kernel's answer, with the host's path as its file name.
         """
-        try:
+        with _named(path):
             return os.statvfs(self._path(path))
-        except OSError as error:
-            raise self._named(error, path) from None
 
     def listdir(self, path: str) -> list[str]:
         """Returns the sorted names in a directory.
@@ -151,16 +160,14 @@ class Host:
         Raises:
             OSError: The kernel's answer, with the host's path as its file name.
         """
-        try:
+        with _named(path):
             return sorted(os.listdir(self._path(path)))
-        except OSError as error:
-            raise self._named(error, path) from None
 
     def open_device(self, path: str) -> Device:
         """Opens a character device for reading and writing.
 
         What stands at ``path`` is looked at before it is opened: opening a block device for writing, or a
-        FIFO, can have effects on the host.
+        FIFO, can have effects on the host. The open does not wait, as that of a serial line would.
 
         Raises:
             OSError: The kernel's answer, with the host's path as its file name; ENOTTY where ``path`` is no
@@ -168,38 +175,56 @@ class Host:
         """
         if not stat.S_ISCHR(self.stat(path).st_mode):
             raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY), path)
-        try:
-            return Device(os.open(self._path(path), os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY))
-        except OSError as error:
-            raise self._named(error, path) from None
+        with _named(path):
+            return Device(os.open(self._path(path), os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
 
     def kernel_log(self) -> Iterator[str]:
         """Yields the kernel's messages, oldest first, without their prefixes.
 
         Reads ``/dev/kmsg`` (kernel: Documentation/ABI/testing/dev-kmsg): a record is
-        ``priority,sequence,time,flags;text``, continued on lines that start with a space.
+        ``priority,sequence,time,flags;text``, continued on lines that start with a space. What user space
+        wrote there (a syslog facility other than 0) is left out. A file of plain lines is taken as it is.
 
         Raises:
             OSError: The log cannot be read (EPERM without CAP_SYSLOG), with ``/dev/kmsg`` as its file name.
         """
         path = "/dev/kmsg"
-        left = MAX_LOG
+        with _named(path), _opened(self._path(path)) as descriptor:
+            left, rest = MAX_LOG, b""
+            while left > 0:
+                try:
+                    chunk = os.read(descriptor, _CHUNK)
+                except BrokenPipeError:  # the next record was overwritten before it was read
+                    continue
+                except BlockingIOError:  # no record is left
+                    break
+                if not chunk:
+                    break
+                left -= len(chunk)
+                *lines, rest = (rest + chunk).split(b"\n")
+                yield from _messages(lines)
+            yield from _messages([rest])
+
+    def kernel_release(self) -> str:
+        """Returns the kernel's release (``uname -r``), the running one's where the host's root has none."""
+        return self._line("/proc/sys/kernel/osrelease") or os.uname().release
+
+    def machine(self) -> str:
+        """Returns the architecture (``uname -m``), this process's where the host's root has none.
+
+        ``/proc/sys/kernel/arch`` is there since Linux 6.1 (kernel: admin-guide/sysctl/kernel.rst).
+        """
+        return self._line("/proc/sys/kernel/arch") or os.uname().machine
+
+    def boot_id(self) -> str:
+        """Returns the id of the host's boot (random(4)), empty where it cannot be read."""
+        return self._line("/proc/sys/kernel/random/boot_id")
+
+    def _line(self, path: str) -> str:
         try:
-            descriptor = os.open(self._path(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-            with closing(open(descriptor, "rb", buffering=0)) as log:
-                while left > 0:
-                    try:
-                        record = log.read(1 << 16)
-                    except BrokenPipeError:
-                        continue
-                    if not record:
-                        return
-                    left -= len(record)
-                    for line in record.decode("utf-8", "replace").splitlines():
-                        if line and not line.startswith(" "):
-                            yield line.partition(";")[2] or line
-        except OSError as error:
-            raise self._named(error, path) from None
+            return one_line(self.read_text(path, limit=256), 128)
+        except OSError:
+            return ""
 
     @property
     def effective_user(self) -> int:
@@ -214,3 +239,35 @@ class Host:
         """
         with open(f"/proc/self/{name}", encoding="utf-8", errors="replace") as file:
             return file.read(MAX_READ)
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """Makes errors name the host's own path, not where it is mounted."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), path) from None
+    except ValueError:  # a path with a NUL in it
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path) from None
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    descriptor = os.open(path, _OPEN_TO_READ)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _messages(lines: list[bytes]) -> Iterator[str]:
+    for raw in lines:
+        line = raw.decode("utf-8", "replace").rstrip("\r")
+        if not line or line.startswith(" "):
+            continue
+        record = _RECORD.match(line)
+        if record is None:
+            yield line
+        elif int(record[1]) >> 3 == 0:
+            yield line[record.end() :]
