@@ -5,8 +5,9 @@ never matters and a plugin is written exactly as the built-in checks are.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 
 from preflight.host import Host
 from preflight.result import Finding, Outcome
@@ -28,8 +29,7 @@ UNLESS_EMULATED = Weight.UNLESS_EMULATED
 ADVISORY = Weight.ADVISORY
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A threshold of a check that its users can set under ``[checks.NAME]``.
 
     Attributes:
@@ -45,8 +45,7 @@ class Setting:
     minimum: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """What a check may know of the run that it is part of.
 
     Attributes:
@@ -56,15 +55,14 @@ class Run:
     """
 
     use_emulation: bool = False
-    findings: Mapping[str, Finding] = field(default_factory=dict)
-    settings: Mapping[str, Threshold] = field(default_factory=dict)
+    findings: Mapping[str, Finding] = MappingProxyType({})
+    settings: Mapping[str, Threshold] = MappingProxyType({})
 
 
 CheckFunction = Callable[[Host, Run], Finding]
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """A check: its declaration and its function.
 
     Attributes:

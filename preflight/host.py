@@ -29,7 +29,7 @@ _CHUNK = 1 << 16
 
 _OPEN_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
-_RECORD = re.compile(r"(\d+),\d+,\d+,[^;]*;")
+_RECORD = re.compile(r"(\d{1,9}),\d+,\d+,[^;]*;", re.ASCII)
 
 
 class Device:

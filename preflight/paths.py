@@ -20,8 +20,8 @@ def resolve(root: str, path: str, *, follow_last: bool = True) -> str:
         follow_last: Whether a symbolic link in the last component is followed.
 
     Raises:
-        OSError: ELOOP for a loop of links, and what ``lstat(2)`` and ``readlink(2)`` give. Components that do
-            not exist are no error here: opening the result tells.
+        OSError: ELOOP for a loop of links. Components that do not exist, or may not be looked at, are no
+            error here: opening the result tells.
     """
     done: list[str] = []
     rest = path.split("/")[::-1]

@@ -1,17 +1,28 @@
-"""Judges findings: weights and ignored checks make results, results make the node's verdict and mode.
+"""The report of one run on one host, and its wire form."""
 
-Pure: everything is passed in, nothing is read or written.
-"""
-
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import re
 from enum import StrEnum
+from typing import NamedTuple
 
-from preflight.check import Weight
-from preflight.result import Finding, Result, Status
+from preflight.fields import FieldError, Fields
+from preflight.result import MAX_EVIDENCE, MAX_KEY, NO_EVIDENCE, Result, Status
 
 API_VERSION = "kubevm.io/v1alpha1"
 KIND = "PreflightReport"
+
+MAX_RESULTS = 256
+"""Results that a report can hold."""
+
+MAX_NAME = 253
+"""Characters of a node's name (Kubernetes: names of objects, DNS subdomain) and of every version string."""
+
+MAX_SECONDS = 86400.0
+"""The longest time that a check can be said to have taken."""
+
+NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+"""CamelCase word: the name of a check, or a reason (Kubernetes API conventions)."""
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
 
 
 class Mode(StrEnum):
@@ -22,70 +33,7 @@ class Mode(StrEnum):
     NONE = "None"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A finding with what is needed to judge it.
-
-    Attributes:
-        name: The check's name.
-        weight: The weight in force: the check's own, or the configured one.
-        finding: What was found.
-        duration_seconds: Time the check took, in seconds.
-    """
-
-    name: str
-    weight: Weight
-    finding: Finding
-    duration_seconds: float = 0.0
-
-
-def judge(judged: Judged, *, use_emulation: bool = False, ignored: Collection[str] = ()) -> Result:
-    """Applies a check's weight to what it found.
-
-    A Fail that does not fail the node is shown as Warn and keeps its reason. Unknown keeps its status under
-    an advisory weight: it could not be told, whatever that means for the node.
-    """
-    finding = judged.finding
-    status = finding.outcome.status
-    passed = True
-    if status in (Status.FAIL, Status.UNKNOWN):
-        if judged.name in ignored or (judged.weight is Weight.UNLESS_EMULATED and use_emulation):
-            status = Status.WARN
-        elif judged.weight is not Weight.ADVISORY or finding.outcome.blocking:
-            passed = False
-        elif status is Status.FAIL:
-            status = Status.WARN
-    return Result(
-        check_name=judged.name,
-        status=status,
-        passed=passed,
-        reason=finding.outcome.reason,
-        message=finding.message,
-        hint=finding.hint,
-        evidence=finding.evidence,
-        duration_seconds=judged.duration_seconds,
-    )
-
-
-def mode_of(findings: Sequence[Judged], *, use_emulation: bool) -> Mode | None:
-    """Tells how VMs will run: by hardware where `KVM` works, else by emulation if asked for and viable.
-
-    Returns:
-        None where `KVM` was not among the checks.
-    """
-    by_name = {one.name: one.finding.outcome for one in findings}
-    kvm = by_name.get("KVM")
-    if kvm is None:
-        return None
-    if kvm.status in (Status.PASS, Status.WARN):
-        return Mode.HARDWARE
-    emulation = by_name.get("Emulation")
-    broken = emulation is not None and emulation.blocking
-    return Mode.EMULATION if use_emulation and not broken else Mode.NONE
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """One run on one host.
 
     Attributes:
@@ -133,6 +81,80 @@ class Report:
         return wire
 
 
-def passed(results: Sequence[Result]) -> bool:
-    """The node's verdict: every result lets it pass, and there is at least one."""
-    return bool(results) and all(result.passed for result in results)
+def report_from_dict(wire: object) -> Report:
+    """Reads a report that another process sent, trusting nothing in it.
+
+    Fields that are not known are left out, so that an older agent can read a newer probe.
+
+    Raises:
+        FieldError: A field is missing, has a wrong type or size, or contradicts another; it is named.
+    """
+    fields = Fields(wire)
+    for key, word in (("apiVersion", API_VERSION), ("kind", KIND)):
+        if fields.text(key) != word:
+            raise fields.error(key, f"not {word}")
+    results = tuple(
+        result_from_dict(item, f"results[{index}]")
+        for index, item in enumerate(fields.sequence("results", MAX_RESULTS))
+    )
+    if len({result.check_name for result in results}) < len(results):
+        raise fields.error("results", "a check stands there twice")
+    passed = fields.flag("passed")
+    if passed is not (bool(results) and all(result.passed for result in results)):
+        raise fields.error("passed", "contradicts the results")
+    return Report(
+        node=fields.text("node", MAX_NAME),
+        passed=passed,
+        mode=fields.word("mode", Mode) if fields.has("mode") else None,
+        results=results,
+        start_time=fields.text("startTime", pattern=_TIME),
+        completion_time=fields.text("completionTime", pattern=_TIME),
+        kernel_version=fields.text("kernelVersion", MAX_NAME),
+        architecture=fields.text("architecture", MAX_NAME),
+        agent_version=fields.text("agentVersion", MAX_NAME),
+        boot_id=fields.text("bootID", MAX_NAME) if fields.has("bootID") else "",
+    )
+
+
+def result_from_dict(wire: object, where: str = "") -> Result:
+    """Reads one result that another process sent, trusting nothing in it.
+
+    Args:
+        wire: What was sent.
+        where: Where it stands in what was sent, for the message.
+
+    Raises:
+        FieldError: As `report_from_dict`.
+    """
+    fields = Fields(wire, where)
+    status = fields.word("status", Status)
+    passed = fields.flag("passed")
+    if (status is Status.FAIL and passed) or (
+        status in (Status.PASS, Status.WARN, Status.SKIP) and not passed
+    ):
+        raise fields.error("passed", f"contradicts the status {status}")
+    return Result(
+        check_name=fields.text("checkName", pattern=NAME),
+        status=status,
+        passed=passed,
+        reason=fields.text("reason", pattern=NAME),
+        message=fields.text("message"),
+        hint=fields.text("hint") if fields.has("hint") else None,
+        evidence=fields.texts("evidence", MAX_EVIDENCE, key_limit=MAX_KEY)
+        if fields.has("evidence")
+        else NO_EVIDENCE,
+        duration_seconds=fields.number("durationSeconds", minimum=0, maximum=MAX_SECONDS),
+    )
+
+
+__all__ = [
+    "API_VERSION",
+    "KIND",
+    "MAX_NAME",
+    "NAME",
+    "FieldError",
+    "Mode",
+    "Report",
+    "report_from_dict",
+    "result_from_dict",
+]

@@ -1,13 +1,28 @@
 """Outcomes that a check declares, findings that it returns, and results that a report holds.
 
 A check declares each `Outcome` once (status, reason, hint) and returns one of them as a `Finding`. Judging a
-finding by its check's weight (`preflight.report`) makes it a `Result`: the shape that users, the API server
+finding by its check's weight (`preflight.verdict`) makes it a `Result`: the shape that users, the API server
 and Prometheus see.
+
+Records are named tuples in this room: with dataclasses, ``vm-preflight run`` took 27 ms longer from cold.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
+from types import MappingProxyType
+from typing import NamedTuple
+
+MAX_TEXT = 2048
+"""Characters of a message, a hint or a value of evidence."""
+
+MAX_KEY = 256
+"""Characters of a key of evidence: most are paths."""
+
+MAX_EVIDENCE = 64
+"""Entries of a result's evidence."""
+
+NO_EVIDENCE: Mapping[str, str] = MappingProxyType({})
 
 
 class Status(StrEnum):
@@ -20,8 +35,22 @@ class Status(StrEnum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+def one_line(text: str, limit: int = MAX_TEXT) -> str:
+    """Makes text fit for one line of a terminal, a log or an API object, whoever wrote it.
+
+    White space is collapsed, what cannot be printed (escape sequences, lone surrogates) becomes U+FFFD, and
+    what is longer than ``limit`` characters is cut and ends in an ellipsis.
+    """
+    some = text[: 4 * limit]
+    line = " ".join(some.split())
+    if not line.isprintable():
+        line = "".join(character if character.isprintable() else "\ufffd" for character in line)
+    if len(line) > limit or len(some) < len(text):
+        return line[: limit - 1] + "…"
+    return line
+
+
+class Outcome(NamedTuple):
     """One way in which a check can end, declared once and called to make a finding.
 
     Attributes:
@@ -46,7 +75,15 @@ class Outcome:
             hint: A hint more exact than the declared one, such as a command with this host's numbers in it.
             evidence: What was read: path to value, errno name, device number.
         """
-        return Finding(self, " ".join(message.split()), hint or self.hint, dict(evidence or {}))
+        return Finding(
+            self,
+            one_line(message),
+            one_line(hint) if hint else self.hint,
+            {
+                one_line(key, MAX_KEY): one_line(value)
+                for key, value in islice((evidence or NO_EVIDENCE).items(), MAX_EVIDENCE)
+            },
+        )
 
 
 def passing(reason: str) -> Outcome:
@@ -74,8 +111,7 @@ def unknown(reason: str, *, hint: str) -> Outcome:
     return Outcome(Status.UNKNOWN, reason, hint)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """What a check found, before its weight is applied.
 
     Attributes:
@@ -88,11 +124,10 @@ class Finding:
     outcome: Outcome
     message: str
     hint: str | None = None
-    evidence: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, str] = NO_EVIDENCE
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A judged finding, as it stands in a report.
 
     Attributes:
@@ -112,7 +147,7 @@ class Result:
     reason: str
     message: str
     hint: str | None = None
-    evidence: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, str] = NO_EVIDENCE
     duration_seconds: float = 0.0
 
     def to_dict(self) -> dict[str, object]:
