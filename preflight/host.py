@@ -10,7 +10,7 @@ import mmap
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
@@ -145,6 +145,15 @@ class Host:
         with _named(path):
             return os.readlink(self._path(path, follow_last=False))
 
+    def extended_attributes(self, path: str) -> list[str]:
+        """Returns the names of a file's extended attributes; ``system.posix_acl_access`` is an ACL (acl(5)).
+
+        Raises:
+            OSError: The kernel's answer, with the host's path as its file name.
+        """
+        with _named(path):
+            return os.listxattr(self._path(path))
+
     def statvfs(self, path: str) -> os.statvfs_result:
         """Returns the status of the file system that ``path`` is on.
 
@@ -230,6 +239,68 @@ class Host:
     def effective_user(self) -> int:
         """The effective user id of our own process."""
         return os.geteuid()
+
+    @property
+    def effective_groups(self) -> frozenset[int]:
+        """The effective and the supplementary group ids of our own process."""
+        return frozenset((os.getegid(), *os.getgroups()))
+
+    @property
+    def own_architecture(self) -> str:
+        """``uname -m`` of the kernel that we run on: that of every device that opens, whatever the root."""
+        return os.uname().machine
+
+    def is_own_machine(self) -> bool:
+        """Whether the root belongs to the kernel that we run on, and is not a captured tree."""
+        return self.root == "/" or bool(self.boot_id()) and self.boot_id() == Host().boot_id()
+
+    def local_path(self, path: str) -> str:
+        """Returns where we see the host's ``path``, for a library that opens files by itself.
+
+        Raises:
+            OSError: The kernel's answer, with the host's path as its file name.
+        """
+        with _named(path):
+            return self._path(path)
+
+    def run_program(
+        self, arguments: Sequence[str], *, stdin: bytes = b"", timeout: float
+    ) -> tuple[int, bytes]:
+        """Runs a program of our own root, never of another one, and waits for it.
+
+        Args:
+            arguments: The program's path and its arguments; no shell.
+            stdin: What the program reads.
+            timeout: Seconds; its process group is killed when they have passed.
+
+        Returns:
+            The exit status (negative: the signal that ended it) and what it wrote, both streams together.
+
+        Raises:
+            OSError: The program cannot be started; TimeoutError where it did not end in time.
+        """
+        import signal
+        import subprocess
+
+        with subprocess.Popen(
+            arguments,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            start_new_session=True,
+        ) as process:
+            try:
+                output, _ = process.communicate(stdin, timeout)
+            except BaseException as error:
+                # It is not reaped yet, so the number is still its own.
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise TimeoutError(
+                        errno.ETIMEDOUT, f"did not end in {timeout:g} s", arguments[0]
+                    ) from None
+                raise
+        return process.returncode, output
 
     def own_process(self, name: str) -> str:
         """Reads ``/proc/self/NAME`` of our own process, whatever the root.
