@@ -252,7 +252,7 @@ class Host:
 
     def is_own_machine(self) -> bool:
         """Whether the root belongs to the kernel that we run on, and is not a captured tree."""
-        return self.root == "/" or bool(self.boot_id()) and self.boot_id() == Host().boot_id()
+        return self.root == "/" or (bool(self.boot_id()) and self.boot_id() == Host().boot_id())
 
     def local_path(self, path: str) -> str:
         """Returns where we see the host's ``path``, for a library that opens files by itself.
