@@ -1,0 +1,292 @@
+"""The verbs of the Kubernetes API, in plain dicts, with retries where repeating is safe.
+
+What is repeated (`may_repeat`): a call that the server refused with 429 or with 503 and ``Retry-After`` (it
+was not carried out), one that never reached it, and a GET whatever happened. A write whose answer got lost may
+have been carried out, so it is left to the caller, who is level-based and looks again.
+"""
+
+import json
+import random
+from collections.abc import Iterator, Mapping
+from threading import Thread
+from typing import Self
+from urllib.parse import urlencode
+
+import urllib3
+
+from cluster import shapes
+from cluster.backoff import Backoff
+from cluster.credentials import Credentials, in_cluster
+from cluster.errors import MALFORMED, NO_ANSWER, UNREACHABLE, ApiError, CredentialsError, from_status
+from cluster.resources import FIELD_MANAGER
+from cluster.wire import Wire
+
+__all__ = ["ApiError", "Client", "Credentials", "CredentialsError", "Object", "in_cluster", "may_repeat"]
+
+Object = dict[str, object]
+"""A decoded JSON object."""
+
+READ_TIMEOUT = 15.0
+"""Seconds without a byte after which an ordinary call is given up."""
+ATTEMPTS = 5
+"""Times that a call is tried; with the delays below that is a quarter of a minute at most."""
+PAGE_SIZE = 500
+"""Objects in one page of a list, as client-go's pager asks for: bounds what is decoded at a time."""
+MAX_EVENT_BYTES = 16 * 1024 * 1024
+"""Longest line of a watch; etcd takes no request above 1.5 MiB, so more is no event."""
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class Client:
+    """Calls to one API server; may be shared by threads.
+
+    Args:
+        credentials: Whom to talk to and who we are.
+        timeout: Seconds without a byte after which a call is given up.
+        user_agent: What the server's audit log shows.
+        attempts: Times that a call is tried where `may_repeat` allows it.
+        backoff: Delays between attempts.
+
+    Raises:
+        CredentialsError: A certificate or the URL cannot be used.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        timeout: float = READ_TIMEOUT,
+        user_agent: str = FIELD_MANAGER,
+        attempts: int = ATTEMPTS,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._wire = Wire(credentials, user_agent=user_agent)
+        self._timeout = timeout
+        self._attempts = attempts
+        self._backoff = backoff or Backoff(base=0.5, cap=8.0, random=random.random)
+
+    def limited(self, *, timeout: float | None = None, attempts: int = 1) -> Self:
+        """Returns a client over the same connections with another time-out and number of attempts.
+
+        For callers that have a deadline or a retry loop of their own.
+        """
+        other = object.__new__(type(self))
+        other._wire = self._wire
+        other._timeout = self._timeout if timeout is None else timeout
+        other._attempts = attempts
+        other._backoff = self._backoff
+        return other
+
+    def get(self, path: str, *, params: Mapping[str, str] | None = None) -> Object:
+        """Returns an object.
+
+        Args:
+            path: As `cluster.resources.Resource.path` gives it.
+            params: Query parameters.
+
+        Raises:
+            ApiError: It did not succeed; the same holds for all calls below.
+        """
+        return self._call("GET", path, params=params)
+
+    def list(self, path: str, *, params: Mapping[str, str] | None = None) -> Object:
+        """Returns a whole list object, its pages joined; ``metadata`` is the first page's."""
+        whole: Object = {}
+        items: list[object] = []
+        for page in self.pages(path, params=params):
+            whole = whole or page
+            items.extend(shapes.sequence(page, "items"))
+        return {**whole, "items": items}
+
+    def pages(self, path: str, *, params: Mapping[str, str] | None = None) -> Iterator[Object]:
+        """Yields a list page by page, so that only one is held at a time.
+
+        All pages show the same resource version. A list that takes longer than the server keeps it (some
+        minutes) ends in an error that is `ApiError.gone`.
+        """
+        query = {"limit": str(PAGE_SIZE), **(params or {})}
+        while True:
+            page = self._call("GET", path, params=query)
+            yield page
+            query["continue"] = shapes.text(page, "metadata", "continue")
+            if not query["continue"]:
+                return
+
+    def create(self, path: str, body: Mapping[str, object]) -> Object:
+        """Creates an object in the collection at ``path`` and returns it."""
+        return self._call("POST", path, params=_OURS, body=body)
+
+    def replace(self, path: str, body: Mapping[str, object]) -> Object:
+        """Replaces an object; a ``resourceVersion`` in it makes a change meanwhile a conflict."""
+        return self._call("PUT", path, params=_OURS, body=body)
+
+    def patch(self, path: str, body: Mapping[str, object]) -> Object:
+        """Merges ``body`` into an object (RFC 7386: lists are replaced, None deletes) and returns it."""
+        return self._call("PATCH", path, params=_OURS, body=body, content_type=MERGE_PATCH)
+
+    def apply(self, path: str, body: Mapping[str, object], *, force: bool = True) -> Object:
+        """Applies an object server-side, as field manager `FIELD_MANAGER`, creating it where it is missing.
+
+        Args:
+            path: The object's path.
+            body: The fields that are ours, with ``apiVersion``, ``kind`` and ``metadata.name``.
+            force: Whether fields of other managers are taken over; else they are a conflict.
+        """
+        params = {**_OURS, "force": "true" if force else "false"}
+        return self._call("PATCH", path, params=params, body=body, content_type=APPLY_PATCH)
+
+    def delete(self, path: str, *, propagation: str = "Background", uid: str | None = None) -> Object:
+        """Deletes an object; returns it, or a Status object.
+
+        Args:
+            path: The object's path.
+            propagation: What becomes of its dependents: ``Background``, ``Foreground`` or ``Orphan``.
+            uid: Deletes only this very object: another one of the same name is a conflict.
+        """
+        options: Object = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        return self._call("DELETE", path, body=options)
+
+    def watch(
+        self, path: str, *, params: Mapping[str, str], read_timeout: float
+    ) -> Iterator[tuple[str, Object]]:
+        """Yields the events of a watch, each as soon as it arrives; ends when the server ends it.
+
+        Never repeated: only the caller knows where to go on.
+
+        Args:
+            path: The collection's path.
+            params: Query parameters (``resourceVersion``, ``allowWatchBookmarks``, ``timeoutSeconds``, …).
+            read_timeout: Seconds without a byte after which the connection is given up; above the server's
+                interval of bookmarks, which is a minute.
+
+        Yields:
+            Type (``ADDED``, ``MODIFIED``, ``DELETED``, ``BOOKMARK``) and object.
+
+        Raises:
+            ApiError: It was refused or broke off, an ``ERROR`` event came (with its Status object's code), or
+                something that is no event.
+        """
+        target = _target(path, {**params, "watch": "true"})
+        request = f"WATCH {path}"
+        with self._wire.exchange(
+            "GET", target, body=None, headers={"Accept": JSON}, read_timeout=read_timeout
+        ) as response:
+            if response.status != 200:
+                raise _failure(response, request)
+            for line in _lines(response, request):
+                yield _event(line, request)
+
+    def interrupt(self, thread: Thread) -> None:
+        """Makes the call fail at once that ``thread`` is in, if it is in one; from another thread."""
+        if thread.ident is not None:
+            self._wire.interrupt(thread.ident)
+
+    def close(self) -> None:
+        """Ends all calls in progress, watches included, and refuses new ones; from any thread."""
+        self._wire.close()
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        content_type: str = JSON,
+    ) -> Object:
+        encoded = None if body is None else json.dumps(body, allow_nan=False).encode()
+        for attempt in range(1, self._attempts + 1):
+            try:
+                return self._once(method, _target(path, params), encoded, content_type)
+            except ApiError as error:
+                if attempt == self._attempts or not may_repeat(method, error):
+                    raise
+                if self._wire.wait(self._backoff.delay(attempt, error.retry_after)):
+                    raise
+        raise ValueError(f"attempts must be at least 1, not {self._attempts}")
+
+    def _once(self, method: str, target: str, body: bytes | None, content_type: str) -> Object:
+        headers = {"Accept": JSON}
+        if body is not None:
+            headers["Content-Type"] = content_type
+        request = f"{method} {target.partition('?')[0]}"
+        with self._wire.exchange(
+            method, target, body=body, headers=headers, read_timeout=self._timeout
+        ) as response:
+            if not 200 <= response.status < 300:
+                raise _failure(response, request)
+            return _decode(response.data, request)
+
+
+def may_repeat(method: str, error: ApiError) -> bool:
+    """Tells whether a failed call can be repeated without the risk of carrying it out twice."""
+    if error.status == 429 or error.reason == UNREACHABLE:
+        return True
+    if method == "GET":
+        return error.status == 503 or error.reason == NO_ANSWER
+    return error.status == 503 and error.retry_after is not None
+
+
+_OURS = {"fieldManager": FIELD_MANAGER}
+
+
+def _target(path: str, params: Mapping[str, str] | None) -> str:
+    return f"{path}?{urlencode(params)}" if params else path
+
+
+def _decode(data: bytes, request: str, status: int = 0) -> Object:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(status, MALFORMED, f"answer is not JSON: {_glimpse(data)}", request=request) from error
+    if not isinstance(body, dict):
+        raise ApiError(status, MALFORMED, f"answer is not an object: {_glimpse(data)}", request=request)
+    return body
+
+
+def _failure(response: urllib3.BaseHTTPResponse, request: str) -> ApiError:
+    data = response.data
+    header = response.headers.get("Retry-After", "")
+    retry_after = float(header) if header.isascii() and header.isdigit() else None
+    try:
+        body = _decode(data, request)
+    except ApiError:
+        # A gateway's own page: what it says is all that there is.
+        body = {"message": _glimpse(data)}
+    return from_status(
+        response.status,
+        body,
+        request=request,
+        fallback="".join((response.reason or "").title().split()),
+        retry_after=retry_after,
+    )
+
+
+def _lines(response: urllib3.BaseHTTPResponse, request: str) -> Iterator[bytes]:
+    rest = b""
+    while data := response.read1(65536):
+        *lines, rest = (rest + data).split(b"\n")
+        yield from (line for line in lines if line.strip())
+        if len(rest) > MAX_EVENT_BYTES:
+            raise ApiError(0, MALFORMED, f"an event longer than {MAX_EVENT_BYTES} bytes", request=request)
+    if rest.strip():
+        raise ApiError(0, NO_ANSWER, "the stream ended within an event", request=request)
+
+
+def _event(line: bytes, request: str) -> tuple[str, Object]:
+    event = _decode(line, request)
+    kind, body = shapes.text(event, "type"), event.get("object")
+    if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR") or not isinstance(body, dict):
+        raise ApiError(0, MALFORMED, f"not a watch event: {_glimpse(line)}", request=request)
+    if kind == "ERROR":
+        raise from_status(0, body, request=request)
+    return kind, body
+
+
+def _glimpse(data: bytes) -> str:
+    return repr(data[:120].decode(errors="replace"))
