@@ -6,9 +6,8 @@ plugin) and Ant's as Windy Road wrote it down (JUnit.xsd). It has all that eithe
 
 from xml.etree import ElementTree as ET
 
-from cli.text import printable
 from preflight.report import Report
-from preflight.result import Result, Status
+from preflight.result import Result, Status, one_line
 
 
 def junit(report: Report) -> str:
@@ -28,7 +27,7 @@ def junit(report: Report) -> str:
         name="vm-preflight",
         package="vm-preflight",
         id="0",
-        hostname=printable(report.node) or "localhost",
+        hostname=one_line(report.node) or "localhost",
         timestamp=report.start_time[:19],
         tests=str(len(results)),
         failures=str(len(failures)),
@@ -43,7 +42,7 @@ def junit(report: Report) -> str:
         ("agentVersion", report.agent_version),
         ("mode", report.mode.value if report.mode else ""),
     ):
-        ET.SubElement(properties, "property", name=name, value=printable(value) or "-")
+        ET.SubElement(properties, "property", name=name, value=one_line(value) or "-")
     for result in results:
         case(suite, result)
     warnings = [
@@ -65,12 +64,12 @@ def case(suite: ET.Element, result: Result) -> None:
         time=f"{result.duration_seconds:.6f}",
     )
     if result.status is Status.SKIP:
-        ET.SubElement(element, "skipped", message=printable(result.message))
+        ET.SubElement(element, "skipped", message=one_line(result.message))
     elif not result.passed:
         tag = "error" if result.status is Status.UNKNOWN else "failure"
-        ET.SubElement(element, tag, type=result.reason, message=printable(result.message)).text = told(result)
+        ET.SubElement(element, tag, type=result.reason, message=one_line(result.message)).text = told(result)
 
 
 def told(result: Result) -> str:
     """Returns what a person reads of a result: what happened, then what to do."""
-    return "\n".join(printable(part) for part in (result.message, result.hint) if part)
+    return "\n".join(one_line(part) for part in (result.message, result.hint) if part)

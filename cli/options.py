@@ -5,12 +5,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 USAGE = 2
 """Exit status for wrong usage or configuration (interfaces.md: one line on standard error)."""
-
-Value = TypeVar("Value")
 
 
 class UsageError(Exception):
@@ -31,9 +29,9 @@ class Parser(argparse.ArgumentParser):
     def option(
         self,
         name: str,
-        convert: Callable[[str], Value],
+        convert: Callable[[str], object],
         *,
-        default: Value,
+        default: object,
         metavar: str,
         help: str,  # noqa: A002 -- argparse's own name for it
         short: str = "",

@@ -1,19 +1,12 @@
 """A report as text: a table for a person's terminal, stable plain lines for a pipe."""
 
 from preflight.report import Mode, Report
-from preflight.result import Result, Status
+from preflight.result import Result, Status, one_line
 
 MARKS = {Status.PASS: "✔", Status.WARN: "!", Status.FAIL: "✘", Status.SKIP: "-", Status.UNKNOWN: "?"}
 COLOURS = {Status.PASS: "32", Status.WARN: "33", Status.FAIL: "31", Status.SKIP: "2", Status.UNKNOWN: "35"}
 BOLD = "1"
 NARROWEST = 60
-
-
-def printable(text: str) -> str:
-    """Returns ``text`` without control characters, which could move a terminal's cursor or hide a line."""
-    return "".join(
-        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
-    )
 
 
 def plain(report: Report) -> str:
@@ -24,10 +17,10 @@ def plain(report: Report) -> str:
     lines = []
     for result in report.results:
         lines.append(
-            f"{result.check_name} {result.status.value} {result.reason} {printable(result.message)}".rstrip()
+            f"{result.check_name} {result.status.value} {result.reason} {one_line(result.message)}".rstrip()
         )
         if result.hint and wants_hint(result):
-            lines.append(f"{result.check_name} hint: {printable(result.hint)}")
+            lines.append(f"{result.check_name} hint: {one_line(result.hint)}")
     mode = f" mode={report.mode.value}" if report.mode else ""
     lines.append(f"node {report.node} {'passed' if report.passed else 'failed'}{mode}")
     return "\n".join(lines)
@@ -47,7 +40,7 @@ def table(report: Report, *, width: int, colour: bool) -> str:
     names = max([len(result.check_name) for result in report.results] or [0])
     reasons = max([len(result.reason) for result in report.results] or [0])
     indent = 2 + 2 + 8 + names + 2
-    lines = [paint(f"Can {printable(report.node)} run virtual machines?", BOLD), ""]
+    lines = [paint(f"Can {one_line(report.node)} run virtual machines?", BOLD), ""]
     for result in report.results:
         mark = paint(f"{MARKS[result.status]} {result.status.value:<7}", COLOURS[result.status])
         reason = (
@@ -56,7 +49,7 @@ def table(report: Report, *, width: int, colour: bool) -> str:
         lines.append(f"  {mark} {result.check_name:<{names}}  {reason}".rstrip())
         lines += [" " * indent + line for line in fold(result.message, width - indent)]
         if result.hint and wants_hint(result):
-            lines.append(" " * indent + paint("→ " + printable(result.hint), BOLD))
+            lines.append(" " * indent + paint("→ " + one_line(result.hint), BOLD))
     good, line = verdict(report)
     lines += ["", paint(f"{'✔' if good else '✘'} {line}", COLOURS[Status.PASS if good else Status.FAIL])]
     return "\n".join(lines)
@@ -66,7 +59,7 @@ def fold(text: str, width: int) -> list[str]:
     """Breaks a message at spaces into lines of at most ``width`` columns; a longer word keeps its line."""
     from textwrap import wrap
 
-    return wrap(printable(text), max(width, NARROWEST), break_long_words=False, break_on_hyphens=False)
+    return wrap(one_line(text), max(width, NARROWEST), break_long_words=False, break_on_hyphens=False)
 
 
 def verdict(report: Report) -> tuple[bool, str]:

@@ -13,9 +13,9 @@ from cli.cluster_access import (
     wait_until,
 )
 from cli.options import Parser, UsageError, complain, duration
-from cli.text import printable
 from cluster.resources import CHECKS, NAMESPACE
 from cluster.shapes import flag, mapping, sequence, text
+from preflight.result import one_line
 
 
 def main(program: str, words: Sequence[str]) -> int:
@@ -74,13 +74,13 @@ def verdict(name: str, check: Mapping[str, object]) -> Iterator[str]:
     failed = [node for node, told in mapping(check, "status", "checks").items() if not flag(told, "passed")]
     details = mapping(check, "status", "failures")
     for node in sorted(failed):
-        yield f"  {printable(node)} failed"
+        yield f"  {one_line(node)} failed"
         for result in sequence(details.get(node, {}), "results"):
             if flag(result, "passed"):
                 continue
             first, *rest = text(result, "message").splitlines() or [""]
-            yield f"    {text(result, 'checkName')}: {printable(first)}"
-            yield from (f"      → {printable(line)}" for line in rest)
+            yield f"    {text(result, 'checkName')}: {one_line(first)}"
+            yield from (f"      → {one_line(line)}" for line in rest)
     for condition in sequence(check, "status", "conditions"):
         if text(condition, "type") == "Complete" and text(condition, "message"):
-            yield f"  {printable(text(condition, 'message'))}"
+            yield f"  {one_line(text(condition, 'message'))}"

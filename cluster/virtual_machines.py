@@ -6,7 +6,7 @@ Each kind may be installed or not.
 from dataclasses import dataclass
 
 from cluster.resources import VIRTUAL_MACHINES, Resource
-from cluster.shapes import text
+from cluster.shapes import at, items, text
 from cluster.transport import ApiError, Client
 
 
@@ -40,23 +40,21 @@ def list_all(client: Client, *, limit: int = 0) -> list[VirtualMachine]:
     found: list[VirtualMachine] = []
     for resource in VIRTUAL_MACHINES:
         try:
-            objects = client.list(resource.path(), params={"limit": str(limit)} if limit else None)
+            for page in client.pages(resource.path(), params={"limit": str(limit)} if limit else None):
+                found += [_named(resource, one) for one in items(page, "items")]
+                if limit and len(found) >= limit:
+                    return found[:limit]
         except ApiError as error:
-            if error.not_found:
-                continue
-            raise
-        for one in objects:
-            found.append(
-                VirtualMachine(
-                    resource,
-                    text(one, "metadata", "namespace"),
-                    text(one, "metadata", "name"),
-                    text(one, "metadata", "uid"),
-                )
-            )
-            if limit and len(found) >= limit:
-                return found
+            if not error.not_found:
+                raise
     return found
+
+
+def _named(resource: Resource, one: object) -> VirtualMachine:
+    metadata = at(one, "metadata")
+    return VirtualMachine(
+        resource, text(metadata, "namespace"), text(metadata, "name"), text(metadata, "uid")
+    )
 
 
 def delete(client: Client, machine: VirtualMachine) -> None:
