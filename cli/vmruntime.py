@@ -25,6 +25,7 @@ from cluster.transport import ApiError, Client
 from cluster.virtual_machines import VirtualMachine, delete, list_all
 
 PATH = VM_RUNTIMES.path(VM_RUNTIME_NAME)
+LAST = ("status", "preflightCheckSummary", "lastCompleted")
 WATCH = f"kubectl get vmruntimepfc -n {NAMESPACE} --watch"
 
 
@@ -80,14 +81,14 @@ def wait_for_verdict(client: Client, generation: int, timeout: float) -> int:
     def finished() -> bool:
         nonlocal runtime
         runtime = client.get(PATH)
-        last = mapping(runtime, "status", "lastCompleted")
+        last = mapping(runtime, *LAST)
         return number(runtime, "status", "observedGeneration") >= generation and bool(last)
 
     if not wait_until(finished, timeout=timeout):
         complain("vm-preflight", f"no verdict after {timeout:g} s; look on with: {WATCH}")
         return NO_VERDICT
-    name = text(runtime, "status", "lastCompleted", "name")
-    passed = flag(runtime, "status", "lastCompleted", "passed")
+    name = text(runtime, *LAST, "name")
+    passed = flag(runtime, *LAST, "passed")
     print(f"{name} {'passed' if passed else 'failed'}")
     return 0 if passed else FAILED
 
