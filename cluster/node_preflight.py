@@ -54,7 +54,7 @@ class NodeStatus:
     agent_version: str = ""
 
     def to_dict(self) -> dict[str, object]:
-        """Returns the wire form, absent values as None: a merge patch takes them away from an older status."""
+        """Returns the wire form, absent values as None: a merge patch takes those away from an older one."""
         return {
             "runID": self.run_id or None,
             "passed": self.passed,

@@ -1,13 +1,13 @@
 """The verbs of the Kubernetes API, in plain dicts, with retries where repeating is safe.
 
 What is repeated (`may_repeat`): a call that the server refused with 429 or with 503 and ``Retry-After`` (it
-was not carried out), one that never reached it, and a GET whatever happened. A write whose answer got lost may
-have been carried out, so it is left to the caller, who is level-based and looks again.
+was not carried out), one that never reached it, and a GET whose answer got lost. A write whose answer got
+lost may have been carried out, so it is left to the caller, who is level-based and looks again.
 """
 
 import json
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from threading import Thread
 from typing import Self
 from urllib.parse import urlencode
@@ -152,7 +152,12 @@ class Client:
         return self._call("DELETE", path, body=options)
 
     def watch(
-        self, path: str, *, params: Mapping[str, str], read_timeout: float
+        self,
+        path: str,
+        *,
+        params: Mapping[str, str],
+        read_timeout: float,
+        on_open: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Object]]:
         """Yields the events of a watch, each as soon as it arrives; ends when the server ends it.
 
@@ -163,6 +168,7 @@ class Client:
             params: Query parameters (``resourceVersion``, ``allowWatchBookmarks``, ``timeoutSeconds``, …).
             read_timeout: Seconds without a byte after which the connection is given up; above the server's
                 interval of bookmarks, which is a minute.
+            on_open: Called when the server has accepted the watch, which may be long before an event.
 
         Yields:
             Type (``ADDED``, ``MODIFIED``, ``DELETED``, ``BOOKMARK``) and object.
@@ -178,6 +184,7 @@ class Client:
         ) as response:
             if response.status != 200:
                 raise _failure(response, request)
+            on_open()
             for line in _lines(response, request):
                 yield _event(line, request)
 

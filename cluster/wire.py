@@ -5,6 +5,7 @@ Nothing is repeated here and nothing is decoded; `cluster.transport` does both.
 
 import contextlib
 import os
+import re
 import socket
 import ssl
 import sys
@@ -120,6 +121,7 @@ class Wire:
 
     def __init__(self, credentials: Credentials, *, user_agent: str) -> None:
         self._pool, self._prefix = _pool(credentials)
+        self._server = credentials.server
         self._authorization = credentials.authorization
         self._user_agent = user_agent
         self._callers: set[int] = set()
@@ -166,7 +168,8 @@ class Wire:
         except (HTTPError, OSError) as error:
             if self._closed.is_set():
                 raise ApiError(0, CLOSED, "this client was closed", request=request) from error
-            raise ApiError(0, _reason(error), _describe(error), request=request) from error
+            message = f"{self._server}: {_describe(error)}"
+            raise ApiError(0, _reason(error), message, request=request) from error
         finally:
             self._callers.discard(thread)
             _busy.pop(thread, None)
@@ -216,8 +219,8 @@ def _reason(error: Exception) -> str:
 
 
 def _describe(error: Exception) -> str:
-    """Says it without urllib3's own objects: ``HTTPSConnection(host=…): …``, ``('…', OSError(…))``."""
+    """Leaves out urllib3's own objects: ``HTTPConnection(host='…', port=…): …`` and the like."""
     if len(error.args) == 2 and isinstance(error.args[1], Exception):
         return f"{error.args[0]} {error.args[1]}"
     text = str(error) or type(error).__name__
-    return text.split("): ", 1)[1] if "): " in text and text.startswith(("HTTP", "<")) else text
+    return re.sub(r"^\w+\(host=[^)]*\): ", "", text)

@@ -1,0 +1,53 @@
+"""Credentials from a kubeconfig file, exec plugins and OIDC included, as the official client reads them.
+
+The only module that imports the ``kubernetes`` package, and only when it is called: the package costs some
+20 MiB, which the agent in its pod does not spend.
+"""
+
+import os
+
+from cluster.credentials import Credentials
+from cluster.errors import CredentialsError, one_line
+
+
+def load(path: str | None = None) -> Credentials:
+    """Reads a kubeconfig's current context.
+
+    Args:
+        path: The file; None for ``$KUBECONFIG``, which may list several, and then ``~/.kube/config``.
+
+    Returns:
+        Credentials whose ``authorization`` renews a token of an exec plugin or of OIDC when it expires.
+
+    Raises:
+        CredentialsError: The file is missing or cannot be used; one line.
+    """
+    from kubernetes import config
+    from kubernetes.client import Configuration
+
+    files = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep) if file):
+        raise CredentialsError(f"{files}: no such kubeconfig file")
+    configuration = Configuration()
+    # Its default comes from the environment, without the exceptions that loopback needs.
+    vars(configuration)["proxy"] = None
+    try:
+        config.load_kube_config(  # type: ignore[no-untyped-call]  # the package is typed in part only
+            files, client_configuration=configuration, persist_config=False
+        )
+    except Exception as error:  # the package answers junk with whatever comes to it
+        raise CredentialsError(f"{files}: not a usable kubeconfig: {one_line(str(error))}") from error
+
+    def authorization() -> str:
+        return configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
+
+    return Credentials(
+        server=configuration.host,
+        ca_file=configuration.ssl_ca_cert or "",
+        cert_file=configuration.cert_file or "",
+        key_file=configuration.key_file or "",
+        authorization=authorization if authorization() else None,
+        verify=bool(configuration.verify_ssl),
+        server_name=configuration.tls_server_name or "",
+        proxy=configuration.proxy or "",
+    )
