@@ -1,0 +1,186 @@
+"""Messages survive the wire, and whatever else comes in is refused with a reason."""
+
+import json
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import wire
+from agent.wire import (
+    MAX_REPLY,
+    MAX_REQUEST,
+    VERSION,
+    Answer,
+    DeviceChange,
+    Frames,
+    Hello,
+    Refusal,
+    Reply,
+    Request,
+    RunRequest,
+    Welcome,
+    WireError,
+)
+from preflight.report import Mode, Report
+from preflight.result import Result, Status
+
+REPORT = Report(
+    node="n1",
+    passed=False,
+    mode=Mode.NONE,
+    results=(
+        Result(
+            "KVM", Status.FAIL, False, "DeviceMissing", "no /dev/kvm", "mknod ü", {"/dev/kvm": "ENOENT"}, 0.5
+        ),
+        Result("Tun", Status.PASS, True, "Available", "/dev/net/tun opens"),
+    ),
+    start_time="2026-11-24T10:00:00.000000Z",
+    completion_time="2026-11-24T10:00:01.000000Z",
+    kernel_version="6.18.0",
+    architecture="x86_64",
+    agent_version="0.1.0",
+    boot_id="b",
+)
+
+NAMES = st.lists(st.from_regex(r"[A-Z][A-Za-z0-9]{0,62}", fullmatch=True), max_size=5).map(tuple)
+REQUESTS = st.one_of(
+    st.just(Hello()),
+    st.builds(RunRequest, st.floats(0.001, 3600), st.booleans(), NAMES, NAMES),
+)
+REPLIES: tuple[Reply, ...] = (
+    Welcome("0.1.0", 7, 1),
+    Answer(REPORT),
+    Refusal("unknown type of message 'x'"),
+    DeviceChange("/dev/kvm deleted"),
+)
+
+
+def payload(frame: bytes) -> bytes:
+    return frame[4:]
+
+
+def message(**fields: object) -> bytes:
+    return json.dumps({"version": VERSION, **fields}).encode()
+
+
+@given(REQUESTS)
+def test_request_comes_out_as_it_went_in(request: Request) -> None:
+    assert wire.decode_request(payload(wire.encode_request(request))) == request
+
+
+@pytest.mark.parametrize("reply", REPLIES)
+def test_reply_comes_out_as_it_went_in(reply: Reply) -> None:
+    assert wire.decode_reply(payload(wire.encode_reply(reply))) == reply
+
+
+RUN = {"type": "run", "timeout": 5, "useEmulation": False, "ignored": [], "only": []}
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"GET / HTTP/1.1", "not a JSON object"),
+        (b"\xff\xfe", "not a JSON object"),
+        (b"[" * 60_000, "not a JSON object"),
+        (b"1" * 5_000, "not a JSON object"),
+        (b"[1]", "what was sent: a list in place of an object"),
+        (b"{}", "version: missing"),
+        (b'{"version": true}', "version: a boolean in place of a whole number"),
+        (b'{"version": 2, "type": "run"}', "version 2 of the protocol; version 1 is spoken here"),
+        (message(), "type: missing"),
+        (message(type=5), "type: a number in place of a string"),
+        (message(type="reboot"), "unknown type of message 'reboot'"),
+        (message(type="welcome"), "unknown type of message 'welcome'"),
+        (message(**{**RUN, "timeout": "5"}), "timeout: a string in place of a number"),
+        (message(**{**RUN, "timeout": float("nan")}), "timeout: not a number from 0.001 to 3600"),
+        (message(**{**RUN, "timeout": 10**400}), "timeout: not a number from 0.001 to 3600"),
+        (message(**{**RUN, "timeout": -1}), "timeout: not a number from 0.001 to 3600"),
+        (message(**{**RUN, "useEmulation": 1}), "useEmulation: a number in place of a boolean"),
+        (message(**{**RUN, "ignored": "KVM"}), "ignored: a string in place of a list"),
+        (message(**{**RUN, "ignored": ["../x"]}), "ignored: an item that is no name of a check"),
+        (message(**{**RUN, "only": [None]}), "only: an item that is no name of a check"),
+        (message(**{**RUN, "only": ["A"] * 257}), "only: 257 items, more than 256"),
+        (message(type="run"), "timeout: missing"),
+    ],
+)
+def test_request_that_is_not_understood_is_refused_with_the_reason(sent: bytes, reason: str) -> None:
+    with pytest.raises(WireError) as caught:
+        wire.decode_request(sent)
+    assert str(caught.value) == reason
+
+
+def test_reply_with_a_report_that_is_none_is_refused() -> None:
+    for report in (None, [], {}, {**REPORT.to_dict(), "passed": True}, {**REPORT.to_dict(), "results": [1]}):
+        with pytest.raises(WireError):
+            wire.decode_reply(message(type="answer", report=report))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_refused_in_one_line(sent: bytes) -> None:
+    for decode in (wire.decode_request, wire.decode_reply):
+        with pytest.raises(WireError) as caught:
+            decode(sent)
+        assert "\n" not in str(caught.value)
+
+
+@given(st.dictionaries(st.sampled_from([*RUN, "version", "report", "reason", "change"]), JSON, max_size=7))
+def test_any_value_in_any_known_field_is_read_or_refused(fields: dict[str, object]) -> None:
+    sent = json.dumps({"version": VERSION, **RUN, **fields}).encode()
+    try:
+        request: Request | None = wire.decode_request(sent)
+    except WireError:
+        request = None
+    assert request is None or wire.decode_request(payload(wire.encode_request(request))) == request
+
+
+@given(st.data())
+def test_report_with_one_field_replaced_is_read_or_refused(data: st.DataObject) -> None:
+    report = REPORT.to_dict()
+    part = data.draw(st.sampled_from([report, *report["results"]]))  # type: ignore[misc] -- a list by construction
+    part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)
+    try:
+        reply: Reply | None = wire.decode_reply(message(type="answer", report=report))
+    except WireError:
+        reply = None
+    assert reply is None or isinstance(reply, Answer)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), max_size=6), st.data())
+def test_stream_is_cut_into_its_messages_however_it_arrives(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
+    stream = b"".join(struct.pack("!I", len(one)) + one for one in payloads)
+    frames, out = Frames(MAX_REQUEST), []
+    while stream:
+        step = data.draw(st.integers(1, len(stream)))
+        frames.feed(stream[:step])
+        stream = stream[step:]
+        while (one := frames.next()) is not None:
+            out.append(one)
+    assert out == payloads
+    assert not frames.partial
+
+
+@pytest.mark.parametrize("length", [0, MAX_REQUEST + 1, 2**32 - 1])
+def test_length_beyond_the_limit_is_refused_before_anything_is_kept(length: int) -> None:
+    frames = Frames(MAX_REQUEST)
+    frames.feed(struct.pack("!I", length))
+    with pytest.raises(WireError, match=f"a message of {length} bytes; the limit is {MAX_REQUEST}"):
+        frames.next()
+
+
+def test_message_beyond_the_limit_is_not_sent() -> None:
+    with pytest.raises(WireError, match=f"the limit is {MAX_REQUEST}"):
+        wire.encode_request(RunRequest(1, ignored=("A" * 63,) * 2000))
+    result = REPORT.results[0]._replace(message="x" * 2000)
+    with pytest.raises(WireError, match=f"the limit is {MAX_REPLY}"):
+        wire.encode_reply(Answer(REPORT._replace(results=(result,) * 5000)))
