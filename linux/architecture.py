@@ -1,0 +1,33 @@
+"""What virtualisation is called on each architecture: the CPU's flag and the kernel's module."""
+
+from typing import NamedTuple
+
+
+class Architecture(NamedTuple):
+    """How KVM looks on one architecture.
+
+    Attributes:
+        flags: Names in ``/proc/cpuinfo`` that say that the CPU can; empty where there is no such flag.
+        modules: Kernel modules that register KVM, by flag; the key is empty where it does not depend on one.
+        feature: What the CPU's ability is called, for a person.
+    """
+
+    flags: tuple[str, ...]
+    modules: dict[str, tuple[str, ...]]
+    feature: str
+
+
+_X86 = Architecture(
+    ("vmx", "svm"), {"vmx": ("kvm_intel",), "svm": ("kvm_amd",)}, "Intel VT-x (vmx) or AMD-V (svm)"
+)
+
+ARCHITECTURES = {
+    "x86_64": _X86,
+    "i686": _X86,
+    "aarch64": Architecture((), {"": ("kvm",)}, "the virtualization extension (EL2)"),
+    "s390x": Architecture(("sie",), {"sie": ("kvm",), "": ("kvm",)}, "the SIE instruction (sie)"),
+    "ppc64le": Architecture((), {"": ("kvm_hv",)}, "hypervisor mode (HV)"),
+    "riscv64": Architecture(("h",), {"h": ("kvm",), "": ("kvm",)}, "the hypervisor extension (h)"),
+    "loongarch64": Architecture(("lvz",), {"lvz": ("kvm",), "": ("kvm",)}, "the LVZ extension (lvz)"),
+}
+"""By ``uname -m``; what is not here is not known to us."""
