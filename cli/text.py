@@ -22,7 +22,7 @@ def plain(report: Report) -> str:
         if result.hint and wants_hint(result):
             lines.append(f"{result.check_name} hint: {one_line(result.hint)}")
     mode = f" mode={report.mode.value}" if report.mode else ""
-    lines.append(f"node {report.node} {'passed' if report.passed else 'failed'}{mode}")
+    lines.append(f"node {one_line(report.node)} {'passed' if report.passed else 'failed'}{mode}")
     return "\n".join(lines)
 
 
@@ -38,15 +38,12 @@ def table(report: Report, *, width: int, colour: bool) -> str:
         return f"\033[{code}m{text}\033[0m" if colour else text
 
     names = max([len(result.check_name) for result in report.results] or [0])
-    reasons = max([len(result.reason) for result in report.results] or [0])
     indent = 2 + 2 + 8 + names + 2
     lines = [paint(f"Can {one_line(report.node)} run virtual machines?", BOLD), ""]
     for result in report.results:
         mark = paint(f"{MARKS[result.status]} {result.status.value:<7}", COLOURS[result.status])
-        reason = (
-            paint(f"{result.reason:<{reasons}}", BOLD) if not result.passed else f"{result.reason:<{reasons}}"
-        )
-        lines.append(f"  {mark} {result.check_name:<{names}}  {reason}".rstrip())
+        reason = result.reason if result.passed else paint(result.reason, BOLD)
+        lines.append(f"  {mark} {result.check_name:<{names}}  {reason}")
         lines += [" " * indent + line for line in fold(result.message, width - indent)]
         if result.hint and wants_hint(result):
             lines.append(" " * indent + paint("→ " + one_line(result.hint), BOLD))
