@@ -1,7 +1,8 @@
 """Installed distributions and their entry points, read from their ``*.dist-info`` directories.
 
-Says what ``importlib.metadata`` says (PyPA: entry points specification, recording installed projects), and the
-tests hold it to that. It is there because that module takes 50 ms to import, more than a whole run.
+Says what ``importlib.metadata`` says (PyPA: entry points specification, recording installed projects), and
+the tests hold it to that; archives on ``sys.path`` alone are not looked into. It is there because that module
+takes 50 ms to import, more than a whole run.
 """
 
 import os
@@ -42,7 +43,7 @@ class EntryPoint(NamedTuple):
 
 
 def installed(path: Sequence[str] | None = None) -> Iterator[Distribution]:
-    """Yields the distributions on ``path`` (by default ``sys.path``), each name once: the first one is in force."""
+    """Yields the distributions on ``path`` (by default ``sys.path``), a name only once."""
     seen = set()
     for folder in sys.path if path is None else path:
         try:

@@ -3,7 +3,6 @@
 Pure. Nothing that is read here is trusted: types, words of closed lists and sizes are checked before use.
 """
 
-import math
 import re
 from enum import StrEnum
 from typing import TypeVar
@@ -80,7 +79,7 @@ class Fields:
         value = self._get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.error(key, f"{_kind(value)} in place of a number")
-        if not (math.isfinite(value) and minimum <= value <= maximum):
+        if not minimum <= value <= maximum:  # also refuses NaN and infinities
             raise self.error(key, f"not a number from {minimum:g} to {maximum:g}")
         return float(value)
 

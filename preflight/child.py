@@ -1,0 +1,210 @@
+"""What the forked child does: asks the checks one after the other and sends each finding through a pipe."""
+
+import contextlib
+import gc
+import os
+import resource
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, NoReturn
+
+from preflight.check import Check, Run, Threshold
+from preflight.fields import Fields
+from preflight.framing import encode
+from preflight.host import Host
+from preflight.ordering import unmet
+from preflight.outcomes import CRASHED, DEPENDENCY_FAILED, RUNNER_OUTCOMES
+from preflight.result import MAX_EVIDENCE, MAX_KEY, Finding, one_line
+
+MAX_SECONDS = 86400.0
+"""The longest time that a check can be said to have taken."""
+
+MAX_DESCRIPTORS = 1024
+"""Open files that a check can have."""
+
+
+class Task(NamedTuple):
+    """A check that is to be asked.
+
+    Attributes:
+        check: The check.
+        settings: Its thresholds, complete.
+    """
+
+    check: Check
+    settings: Mapping[str, Threshold]
+
+
+class Answer(NamedTuple):
+    """What a check answered.
+
+    Attributes:
+        finding: What was found.
+        seconds: Time it took, in seconds.
+    """
+
+    finding: Finding
+    seconds: float
+
+
+def ask_all(
+    tasks: Sequence[Task], host: Host, findings: Mapping[str, Finding], *, use_emulation: bool, pipe: int
+) -> None:
+    """Asks checks in order and sends each answer through a pipe.
+
+    Args:
+        tasks: What is to be asked.
+        host: The machine.
+        findings: What earlier children found, by name of check.
+        use_emulation: VMs may run under software emulation.
+        pipe: Descriptor of the pipe's end for writing.
+
+    Raises:
+        OSError: The pipe is gone.
+    """
+    known = dict(findings)
+    identity = os.fstat(pipe)
+    for task in tasks:
+        check = task.check
+        started = time.monotonic()
+        if reason := unmet(check, known):
+            finding = DEPENDENCY_FAILED(reason)
+        else:
+            seen = {name: known[name] for name in (*check.needs, *check.after) if name in known}
+            finding = ask(check, host, Run(use_emulation, seen, task.settings))
+        known[check.name] = finding
+        message = encode_answer(check, Answer(finding, time.monotonic() - started))
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if not os.path.samestat(os.fstat(pipe), identity):
+            raise OSError(f"{check.name} put something else in the place of the runner's pipe")
+        while message:
+            message = message[os.write(pipe, message) :]
+
+
+def ask(check: Check, host: Host, run: Run) -> Finding:
+    """Asks one check; whatever goes wrong in it becomes a finding."""
+    try:
+        return accept(check, check.function(host, run))
+    except BaseException as error:  # noqa: BLE001 -- a check's failure is its finding, also SystemExit
+        return CRASHED(describe(error))
+
+
+def accept(check: Check, returned: object) -> Finding:
+    """Takes what a check returned, if it is one of its declared outcomes with text of a fit size."""
+    if not isinstance(returned, Finding):
+        return CRASHED(f"returned {type(returned).__name__} in place of a finding")
+    outcome = returned.outcome
+    if outcome not in check.outcomes:
+        reason = getattr(outcome, "reason", type(outcome).__name__)
+        return CRASHED(f"returned the outcome {reason}, which is not in its declaration")
+    evidence: object = returned.evidence
+    texts: list[object] = [returned.message, returned.hint or ""]
+    if isinstance(evidence, Mapping):
+        texts += [*evidence.keys(), *evidence.values()]
+    if not isinstance(evidence, Mapping) or not all(isinstance(text, str) for text in texts):
+        return CRASHED(f"returned {outcome.reason} with a message, hint or evidence that is not text")
+    return outcome(returned.message, hint=returned.hint, evidence=returned.evidence)
+
+
+def describe(error: BaseException) -> str:
+    """Tells an exception's type, message and place in one line."""
+    try:
+        text = one_line(str(error), 1024)
+    except Exception as second:  # noqa: BLE001 -- an exception whose text cannot be had is still told
+        text = f"(its message cannot be shown: {type(second).__name__})"
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        place = f" ({os.path.basename(code.co_filename)}:{trace.tb_lineno} in {code.co_name})"
+        trace = trace.tb_next
+    return f"{type(error).__name__}{': ' if text else ''}{text}{place}"
+
+
+def encode_answer(check: Check, answer: Answer) -> bytes:
+    """Returns an answer's bytes for the pipe."""
+    finding = answer.finding
+    return encode(
+        {
+            "check": check.name,
+            "outcome": (*check.outcomes, *RUNNER_OUTCOMES).index(finding.outcome),
+            "message": finding.message,
+            "hint": finding.hint or "",
+            "evidence": dict(finding.evidence),
+            "seconds": answer.seconds,
+        }
+    )
+
+
+def decode_answer(check: Check, message: object) -> Answer:
+    """Reads an answer that came through the pipe.
+
+    Raises:
+        FieldError: It is no answer of this check.
+    """
+    fields = Fields(message)
+    if fields.text("check") != check.name:
+        raise fields.error("check", f"not {check.name}")
+    outcomes = (*check.outcomes, *RUNNER_OUTCOMES)
+    outcome = outcomes[fields.integer("outcome", minimum=0, maximum=len(outcomes) - 1)]
+    finding = Finding(
+        outcome,
+        fields.text("message"),
+        fields.text("hint") or None,
+        fields.texts("evidence", MAX_EVIDENCE, key_limit=MAX_KEY),
+    )
+    return Answer(finding, fields.number("seconds", minimum=0, maximum=MAX_SECONDS))
+
+
+def settle(pipe: int, output: int) -> None:
+    """Makes a forked child's surroundings its own: descriptors, streams, memory.
+
+    Every inherited descriptor but ``pipe`` is closed (a listening socket, for one, must not be kept open by a
+    check that hangs), standard input is empty, standard output and error go to ``output``.
+
+    Raises:
+        OSError: The kernel's answer.
+    """
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in (0, 1, 2, pipe):
+            with contextlib.suppress(OSError):  # the one that listdir itself had open
+                os.close(int(name))
+    # New streams: the inherited ones hold what the parent has not written yet. They last as long as we do.
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    # What the parent made stays shared with it: the collector would touch, and so copy, all of it.
+    gc.freeze()
+    # A crash leaves no core file on the host, and a leak of descriptors ends here, not in the system's table.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if not 0 <= soft <= MAX_DESCRIPTORS:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, hard))
+    # If memory runs out, the kernel takes this child, not its parent (proc(5): raising it needs no right).
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")
+
+
+def main(
+    tasks: Sequence[Task],
+    host: Host,
+    findings: Mapping[str, Finding],
+    *,
+    use_emulation: bool,
+    pipe: int,
+    output: int,
+) -> NoReturn:
+    """The forked child's whole life; see `ask_all` for the arguments."""
+    status = 1
+    try:
+        settle(pipe, output)
+        ask_all(tasks, host, findings, use_emulation=use_emulation, pipe=pipe)
+        status = 0
+    except BaseException as error:  # noqa: BLE001 -- nothing may unwind into the parent's frames
+        os.write(2, describe(error).encode(errors="replace"))
+    finally:
+        os._exit(status)

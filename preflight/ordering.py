@@ -1,0 +1,92 @@
+"""The order in which checks run, and what they depend on. Pure."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from preflight.check import BLOCKING, Check, CheckFunction, Weight
+from preflight.outcomes import BAD_CONFIGURATION
+from preflight.result import Finding, Status
+
+_RANK = {Weight.UNLESS_EMULATED: 0, Weight.BLOCKING: 1, Weight.ADVISORY: 2}
+
+
+def order(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """Sorts checks: dependencies first, then by weight (unless emulated, blocking, advisory), then by name.
+
+    A check that needs one that is not there, or that depends on itself through others, cannot be run: a check
+    of the same name that says so stands in its place. Names are taken to be unique.
+    """
+    known = {check.name: check for check in checks}
+    for check in list(known.values()):
+        if missing := [name for name in check.needs if name not in known]:
+            known[check.name] = misconfigured(
+                check.name, f"it needs {missing[0]}, and there is no such check"
+            )
+    waiting = dict(known)
+    done: list[Check] = []
+    while waiting:
+        ready = [check for check in waiting.values() if not any(name in waiting for name in _before(check))]
+        if not ready:
+            for name in _cyclic(waiting):
+                waiting[name] = misconfigured(name, "its dependencies lead back to itself")
+            continue
+        first = min(ready, key=lambda check: (_RANK[check.weight], check.name))
+        done.append(waiting.pop(first.name))
+    return tuple(done)
+
+
+def closure(checks: Sequence[Check], names: Collection[str]) -> tuple[Check, ...]:
+    """Returns the named checks and all that they depend on, in the order of ``checks``."""
+    known = {check.name: check for check in checks}
+    wanted: set[str] = set()
+    todo = [name for name in names if name in known]
+    while todo:
+        name = todo.pop()
+        if name not in wanted:
+            wanted.add(name)
+            todo += [other for other in _before(known[name]) if other in known]
+    return tuple(check for check in checks if check.name in wanted)
+
+
+def unmet(check: Check, findings: Mapping[str, Finding]) -> str | None:
+    """Tells why a check cannot run, in one line; None where everything that it needs has succeeded."""
+    for name in check.needs:
+        finding = findings.get(name)
+        if finding is None:
+            return f"needs {name}, which was not run"
+        if finding.outcome.status not in (Status.PASS, Status.WARN):
+            return f"needs {name}, which ended as {finding.outcome.status} ({finding.outcome.reason})"
+    return None
+
+
+def misconfigured(name: str, problem: str) -> Check:
+    """Makes a check that cannot ask anything and says why: blocking, Unknown, ``BadConfiguration``."""
+    answer: CheckFunction = lambda _host, _run: BAD_CONFIGURATION(problem)  # noqa: E731 -- one expression
+    return Check(
+        name=name,
+        weight=BLOCKING,
+        outcomes=(BAD_CONFIGURATION,),
+        function=answer,
+        question="Why can this check not be run?",
+        reads=(),
+        source="the check's installation",
+    )
+
+
+def _before(check: Check) -> tuple[str, ...]:
+    return (*check.needs, *check.after)
+
+
+def _cyclic(waiting: Mapping[str, Check]) -> list[str]:
+    """Returns the names that are reached from themselves."""
+    found = []
+    for start in waiting:
+        reached: set[str] = set()
+        todo = [name for name in _before(waiting[start]) if name in waiting]
+        while todo:
+            name = todo.pop()
+            if name not in reached:
+                reached.add(name)
+                todo += [other for other in _before(waiting[name]) if other in waiting]
+        if start in reached:
+            found.append(start)
+    return found

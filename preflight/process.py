@@ -1,0 +1,139 @@
+"""A forked child in a session of its own: made, waited for with a deadline, and killed with all that it left.
+
+Linux: pidfd_open(2), setsid(2), kill(2). Where there is no pidfd (before Linux 5.3, or seccomp), the child is
+looked for at short intervals while something is awaited.
+"""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from typing import NoReturn
+
+TICK = 0.02
+"""Seconds between two looks at a child where the kernel has no pidfd."""
+
+_FIRST_DESCRIPTOR = 10
+"""Pipes lie from here on, clear of standard input, output and error even if those were closed."""
+
+
+class Child:
+    """A child process that leads a session and process group."""
+
+    def __init__(self, pid: int) -> None:
+        """Takes over a child that was just forked."""
+        self.pid = pid
+        self.status: int | None = None
+        self._descriptor = _pidfd(pid)
+
+    def fileno(self) -> int | None:
+        """Returns a descriptor that becomes readable when the child ends; None where there is none."""
+        return self._descriptor
+
+    def ended(self) -> bool:
+        """Whether the child has ended; collects its wait status into ``status``."""
+        if self.status is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:  # SIGCHLD is ignored here: the kernel has collected it
+                pid, status = self.pid, 0
+            if pid:
+                self.status = status
+                self.close()
+        return self.status is not None
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until the child ends, for at most ``seconds``; returns whether it did."""
+        deadline = time.monotonic() + seconds
+        while not self.ended():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._descriptor is None:
+                select.select([], [], [], min(left, TICK))
+            else:
+                wait_readable(self._descriptor, left)
+        return True
+
+    def close(self) -> None:
+        """Closes the descriptor; safe to call twice."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def fork(main: Callable[[], NoReturn]) -> Child:
+    """Forks a child that runs ``main``, in a session of its own, with the signals of a new process.
+
+    Signals are held back meanwhile, so that none of the parent's handlers runs in the child.
+
+    Raises:
+        OSError: No process can be made (EAGAIN, ENOMEM).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _become_child(main)
+        return Child(pid)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _become_child(main: Callable[[], NoReturn]) -> NoReturn:
+    try:
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in signal.valid_signals():
+            if callable(signal.getsignal(number)):
+                signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        main()
+    finally:
+        os._exit(70)  # EX_SOFTWARE (sysexits.h): main never returns
+
+
+def kill_group(pid: int) -> None:
+    """Sends SIGKILL to a child that was not collected yet, and to its process group."""
+    for send in (os.kill, os.killpg):
+        with contextlib.suppress(ProcessLookupError):  # the group is not there before setsid
+            send(pid, signal.SIGKILL)
+
+
+def pipe() -> tuple[int, int]:
+    """Returns the two ends of a pipe, not inherited by programs; reading does not block.
+
+    Raises:
+        OSError: No descriptor is left (EMFILE, ENFILE).
+    """
+    ends = os.pipe()
+    moved: list[int] = []
+    try:
+        for end in ends:
+            moved.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR))  # noqa: PERF401
+    except OSError:
+        for end in moved:
+            os.close(end)
+        raise
+    finally:
+        for end in ends:
+            os.close(end)
+    os.set_blocking(moved[0], False)
+    return moved[0], moved[1]
+
+
+def wait_readable(descriptor: int, seconds: float) -> bool:
+    """Waits until a descriptor is readable or at its end, for at most ``seconds``."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0, seconds) * 1000))
+
+
+def _pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:  # ENOSYS before Linux 5.3, EPERM under an old seccomp profile, EMFILE
+        return None

@@ -1,0 +1,264 @@
+"""Runs checks: a forked child asks them, this process keeps the time.
+
+A check that hangs, crashes, is killed or prints without end costs its own answer only: the child and all that
+it left behind are killed, and a new child goes on with the rest. This process opens no device.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from preflight.attempt import Attempt
+from preflight.check import Check
+from preflight.child import Answer, Task
+from preflight.child import main as child_main
+from preflight.clock import rfc3339
+from preflight.config import Config
+from preflight.host import Host
+from preflight.ordering import closure, order
+from preflight.outcomes import CRASHED, TIMED_OUT
+from preflight.process import Child, fork, kill_group, pipe
+from preflight.report import Report
+from preflight.result import Finding, Result
+from preflight.verdict import judge, mode_of, passed
+
+_DEVICE = re.compile(r"/dev/[\w./-]*\w")
+
+
+class UnknownCheckError(ValueError):
+    """A check was asked for that there is not."""
+
+
+class Stuck(NamedTuple):
+    """A child that does not die of SIGKILL: it is stuck in the kernel, and may hold a device.
+
+    Attributes:
+        child: The child.
+        check: The check that it was asked.
+    """
+
+    child: Child
+    check: Check
+
+
+class Runner:
+    """Runs a suite of checks on a host, one run at a time."""
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        host: Host,
+        config: Config,
+        *,
+        node: str,
+        agent_version: str,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        kill: Callable[[int], None] = kill_group,
+        patience: float = 1.0,
+    ) -> None:
+        """Prepares runs; nothing is read or run yet.
+
+        Args:
+            checks: The checks that there are, in any order.
+            host: The machine.
+            config: What is configured.
+            node: The node's name, for the report.
+            agent_version: Version of this program, for the report.
+            now: Clock, in seconds since the epoch.
+            monotonic: Clock for deadlines, in seconds.
+            kill: Sends SIGKILL to a process and its group.
+            patience: Seconds that a killed process has to end before it counts as stuck.
+        """
+        self.checks = order(checks)
+        self._host = host
+        self._config = config
+        self._node = node
+        self._agent_version = agent_version
+        self._now = now
+        self._monotonic = monotonic
+        self._kill = kill
+        self._patience = patience
+        self._stuck: list[Stuck] = []
+
+    @property
+    def stuck(self) -> int:
+        """The number of children that could not be killed and are still there."""
+        self._stuck = [stuck for stuck in self._stuck if not stuck.child.ended()]
+        return len(self._stuck)
+
+    def run(
+        self,
+        *,
+        use_emulation: bool = False,
+        ignored: Collection[str] = (),
+        only: Collection[str] = (),
+        timeout: float | None = None,
+        on_result: Callable[[Result], None] | None = None,
+    ) -> Report:
+        """Runs the suite once.
+
+        Args:
+            use_emulation: VMs may run under software emulation.
+            ignored: Names of checks, beside the configured ones, that are shown as Warn at most. Names that
+                there are not are no error: a cluster's list is for all of its nodes.
+            only: Checks to report, all by default or as configured; what they depend on is run too.
+            timeout: Seconds for the whole run; as configured by default.
+            on_result: Called with each result as soon as it is there.
+
+        Raises:
+            UnknownCheckError: ``only`` names a check that there is not.
+        """
+        started = self._now()
+        asked = tuple(only) or self._config.only or tuple(check.name for check in self.checks)
+        names = {check.name for check in self.checks}
+        if missing := [name for name in asked if name not in names]:
+            raise UnknownCheckError(f"{missing[0]}: no such check (there are {', '.join(sorted(names))})")
+        ignored = {*ignored, *self._config.ignore}
+        results: dict[str, Result] = {}
+        findings: dict[str, Finding] = {}
+
+        def record(check: Check, answer: Answer) -> None:
+            findings[check.name] = answer.finding
+            if check.name not in asked:
+                return
+            result = judge(
+                check.name,
+                self._config.weight(check),
+                answer.finding,
+                answer.seconds,
+                use_emulation=use_emulation,
+                ignored=ignored,
+            )
+            results[check.name] = result
+            if on_result is not None:
+                on_result(result)
+
+        limit = self._config.timeout if timeout is None else timeout
+        tasks = [Task(check, self._config.thresholds(check)) for check in closure(self.checks, asked)]
+        self._run_all(tasks, findings, record, use_emulation=use_emulation, limit=limit)
+        ordered = tuple(results[check.name] for check in self.checks if check.name in results)
+        return Report(
+            node=self._node,
+            passed=passed(ordered),
+            mode=mode_of(findings, use_emulation=use_emulation) if "KVM" in results else None,
+            results=ordered,
+            start_time=rfc3339(started),
+            completion_time=rfc3339(self._now()),
+            kernel_version=self._host.kernel_release(),
+            architecture=self._host.machine(),
+            agent_version=self._agent_version,
+            boot_id=self._host.boot_id(),
+        )
+
+    def _run_all(
+        self,
+        tasks: list[Task],
+        findings: dict[str, Finding],
+        record: Callable[[Check, Answer], None],
+        *,
+        use_emulation: bool,
+        limit: float | None,
+    ) -> None:
+        end = float("inf") if limit is None else self._monotonic() + limit
+        while tasks:
+            tasks = self._without_stuck(tasks, record)
+            if self._monotonic() >= end:
+                for task in tasks:
+                    record(task.check, Answer(TIMED_OUT(f"not asked: the run's {limit:g} s were over"), 0.0))
+                return
+            if tasks:
+                tasks = self._attempt(tasks, findings, record, use_emulation=use_emulation, end=end)
+
+    def _attempt(
+        self,
+        tasks: list[Task],
+        findings: dict[str, Finding],
+        record: Callable[[Check, Answer], None],
+        *,
+        use_emulation: bool,
+        end: float,
+    ) -> list[Task]:
+        """Forks a child that asks ``tasks``; returns those that still have no answer when it has ended."""
+        try:
+            attempt = self._fork(tasks, findings, use_emulation=use_emulation)
+        except OSError as error:
+            for task in tasks:
+                record(task.check, Answer(CRASHED(f"no process could be made for it: {error.strerror}"), 0.0))
+            return []
+        task = tasks[0]
+        try:
+            for index, task in enumerate(tasks):
+                begun = self._monotonic()
+                answer = attempt.answer(task.check, min(begun + self._config.seconds(task.check), end))
+                if isinstance(answer, Answer):
+                    record(task.check, answer)
+                    continue
+                if index > 0 and answer.finding.outcome is not TIMED_OUT:
+                    # An earlier check may have left this behind (a thread, a broken heap): a new child tells.
+                    return tasks[index:]
+                record(task.check, Answer(answer.finding, self._monotonic() - begun))
+                return tasks[index + 1 :]
+            return []
+        finally:
+            self._end(attempt, task.check)
+
+    def _fork(self, tasks: list[Task], findings: dict[str, Finding], *, use_emulation: bool) -> Attempt:
+        opened: list[int] = []
+        try:
+            opened += pipe()
+            opened += pipe()
+            answers, answers_end, output, output_end = opened
+            child = fork(
+                lambda: child_main(
+                    tasks,
+                    self._host,
+                    findings,
+                    use_emulation=use_emulation,
+                    pipe=answers_end,
+                    output=output_end,
+                )
+            )
+        except OSError:
+            for descriptor in opened:
+                os.close(descriptor)
+            raise
+        os.close(answers_end)
+        os.close(output_end)
+        return Attempt(child, answers, output, patience=self._patience, monotonic=self._monotonic)
+
+    def _end(self, attempt: Attempt, check: Check) -> None:
+        """Kills a child and all that it left behind; one that cannot be killed is remembered."""
+        attempt.close()
+        self._kill(attempt.child.pid)
+        if not attempt.child.wait(self._patience):
+            self._stuck.append(Stuck(attempt.child, check))
+
+    def _without_stuck(self, tasks: list[Task], record: Callable[[Check, Answer], None]) -> list[Task]:
+        """Answers the checks that a stuck child holds up, and returns the others."""
+        if not self.stuck:
+            return tasks
+        left = []
+        for task in tasks:
+            holder = next((one for one in self._stuck if _same_ground(one.check, task.check)), None)
+            if holder is None:
+                left.append(task)
+            else:
+                text = f"not asked: process {holder.child.pid} of {holder.check.name} is stuck in the kernel"
+                record(task.check, Answer(TIMED_OUT(text, hint=_reboot(holder)), 0.0))
+        return left
+
+
+def _same_ground(stuck: Check, check: Check) -> bool:
+    """Whether a check is the stuck one, or opens a device that the stuck one opens."""
+    return stuck.name == check.name or bool(_devices(stuck) & _devices(check))
+
+
+def _devices(check: Check) -> set[str]:
+    return set(_DEVICE.findall(" ".join(check.reads)))
+
+
+def _reboot(stuck: Stuck) -> str:
+    return f"see where it waits: cat /proc/{stuck.child.pid}/stack; a process stuck for good needs a reboot"
