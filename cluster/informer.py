@@ -45,8 +45,8 @@ class Informer(Generic[T]):
         name: Only the object of this name.
         label_selector: Only objects that it selects.
         on_change: Called, in the informer's thread, when an item appeared, went, or is no longer equal to
-            what it was, and when the first list is complete. It says *look again* and no more, and must return
-            at once: `threading.Event.set` is what it is made for.
+            what it was, and when the first list is complete. It says *look again* and no more, and must
+            return at once: `threading.Event.set` is what it is made for.
         on_restart: Called when a stream that failed is to be opened again or the list to be made again.
         read_timeout: Seconds without a byte after which a stream is given up.
         backoff: Delays after failures.

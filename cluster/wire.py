@@ -138,7 +138,8 @@ class Wire:
             target: Path and query.
             body: Request body.
             headers: Headers beside those of authentication.
-            read_timeout: Seconds without a byte after which the connection is given up.
+            read_timeout: Seconds without a byte after which the connection is given up. The headers of the
+                answer are there within this time, all in all, and a TLS handshake's.
 
         Raises:
             ApiError: `CLOSED`, `UNREACHABLE`, `UNTRUSTED`, `NO_CREDENTIALS` or `NO_ANSWER`; the last also
@@ -158,7 +159,9 @@ class Wire:
                 self._prefix + target,
                 body=body,
                 headers=sent,
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
+                timeout=urllib3.Timeout(
+                    connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout, total=read_timeout
+                ),
                 retries=False,
                 redirect=False,
                 preload_content=False,
