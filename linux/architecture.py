@@ -8,26 +8,25 @@ class Architecture(NamedTuple):
 
     Attributes:
         flags: Names in ``/proc/cpuinfo`` that say that the CPU can; empty where there is no such flag.
-        modules: Kernel modules that register KVM, by flag; the key is empty where it does not depend on one.
+        modules: Kernel module that registers KVM, by flag; the key is empty where it does not depend on one, and
+            there is none where KVM is always built in.
         feature: What the CPU's ability is called, for a person.
     """
 
     flags: tuple[str, ...]
-    modules: dict[str, tuple[str, ...]]
+    modules: dict[str, str]
     feature: str
 
 
-_X86 = Architecture(
-    ("vmx", "svm"), {"vmx": ("kvm_intel",), "svm": ("kvm_amd",)}, "Intel VT-x (vmx) or AMD-V (svm)"
-)
+_X86 = Architecture(("vmx", "svm"), {"vmx": "kvm_intel", "svm": "kvm_amd"}, "Intel VT-x (vmx) or AMD-V (svm)")
 
 ARCHITECTURES = {
     "x86_64": _X86,
     "i686": _X86,
-    "aarch64": Architecture((), {"": ("kvm",)}, "the virtualization extension (EL2)"),
-    "s390x": Architecture(("sie",), {"sie": ("kvm",), "": ("kvm",)}, "the SIE instruction (sie)"),
-    "ppc64le": Architecture((), {"": ("kvm_hv",)}, "hypervisor mode (HV)"),
-    "riscv64": Architecture(("h",), {"h": ("kvm",), "": ("kvm",)}, "the hypervisor extension (h)"),
-    "loongarch64": Architecture(("lvz",), {"lvz": ("kvm",), "": ("kvm",)}, "the LVZ extension (lvz)"),
+    "aarch64": Architecture((), {}, "the virtualization extension (EL2)"),
+    "s390x": Architecture(("sie",), {"sie": "kvm", "": "kvm"}, "the SIE instruction (sie)"),
+    "ppc64le": Architecture((), {"": "kvm_hv"}, "hypervisor mode (HV)"),
+    "riscv64": Architecture(("h",), {"h": "kvm", "": "kvm"}, "the hypervisor extension (h)"),
+    "loongarch64": Architecture(("lvz",), {"lvz": "kvm", "": "kvm"}, "the LVZ extension (lvz)"),
 }
 """By ``uname -m``; what is not here is not known to us."""

@@ -1,7 +1,7 @@
 """Names the hypervisor that a machine runs under, and says how that one passes virtualisation through.
 
 DMI strings: ``/sys/class/dmi/id`` (kernel: drivers/firmware/dmi-id.c; dmidecode(8)); ``/sys/hypervisor/type``
-(kernel: Documentation/ABI/stable/sysfs-hypervisor-xen); ``/proc/sysinfo`` on s390x (arch/s390/kernel/sysinfo.c);
+(kernel: Documentation/ABI/stable/sysfs-hypervisor-xen); ``/proc/sysinfo`` on s390x (kernel: sysinfo.c);
 the device tree's ``compatible`` on aarch64 and riscv64.
 """
 
@@ -27,9 +27,9 @@ class Hypervisor(NamedTuple):
 
 KVM = Hypervisor(
     "KVM/QEMU",
-    "on the outer host, cat /sys/module/kvm_{intel,amd}/parameters/nested must say Y or 1 (else: echo options "
-    "kvm_intel nested=1 > /etc/modprobe.d/kvm.conf), and this VM needs <cpu mode='host-passthrough'/> "
-    "(QEMU: -cpu host); then power the VM off and on",
+    "on the outer host, cat /sys/module/kvm_{intel,amd}/parameters/nested must say Y or 1 (else: echo "
+    "options kvm_intel nested=1 > /etc/modprobe.d/kvm.conf), and this VM needs "
+    "<cpu mode='host-passthrough'/> (QEMU: -cpu host); then power the VM off and on",
 )
 VMWARE = Hypervisor(
     "VMware",

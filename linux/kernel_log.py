@@ -51,11 +51,12 @@ _PATTERNS: tuple[tuple[Topic, tuple[str, ...], tuple[str, ...]], ...] = (
     # arch/arm64/kvm/arm.c: "kvm [1]: HYP mode not available"; arch/riscv/kvm/main.c: "hypervisor extension
     # not available"; arch/s390/kvm/kvm-s390.c: "SIE is not available".
     (Topic.NO_HYPERVISOR_MODE, ("hyp mode not available", "hypervisor extension not available"), ("",)),
-    (Topic.NO_HYPERVISOR_MODE, ("sie is not available",), ("",)),
+    # arch/arm64/kernel/smp.c: "CPU: All CPU(s) started at EL1".
+    (Topic.NO_HYPERVISOR_MODE, ("sie is not available", "started at el1"), ("",)),
     # arch/powerpc/kvm/book3s_hv_nested.c: "Parent hypervisor does not support nesting".
     (Topic.NO_NESTING, ("does not support nesting",), ("",)),
-    # svm.c: "SVM not supported by CPU", "has_svm: svm not available"; vmx.c: "VMX not supported by CPU"; older
-    # kernels, x86.c: "no hardware support for 'kvm_intel'".
+    # svm.c: "SVM not supported by CPU", "has_svm: svm not available"; vmx.c: "VMX not supported by CPU";
+    # older kernels, x86.c: "no hardware support for 'kvm_intel'".
     (Topic.NOT_SUPPORTED, ("not supported by cpu", "svm not available"), ("vmx", "svm", "kvm")),
     (Topic.NOT_SUPPORTED, ("no hardware support",), ("kvm",)),
     # vmx.c: "CPU 1 feature inconsistency!"; svm.c on a CPU without SVM: see NOT_SUPPORTED.
