@@ -1,7 +1,7 @@
 """Gathers what a host tells about virtualisation, through a reader of its files.
 
-Everything here may be missing or refused; what could not be read is not known, and `linux.virtualization` says
-so where it matters.
+Everything here may be missing or refused; what could not be read is not known, and `linux.virtualization`
+says so where it matters.
 """
 
 from collections.abc import Iterable
