@@ -145,7 +145,7 @@ def test_any_value_in_any_known_field_is_read_or_refused(fields: dict[str, objec
 @given(st.data())
 def test_report_with_one_field_replaced_is_read_or_refused(data: st.DataObject) -> None:
     report = REPORT.to_dict()
-    part = data.draw(st.sampled_from([report, *report["results"]]))  # type: ignore[misc] -- a list by construction
+    part = data.draw(st.sampled_from([report, *report["results"]]))  # type: ignore[misc]  # a list by construction
     part[data.draw(st.sampled_from(sorted(part)))] = data.draw(JSON)
     try:
         reply: Reply | None = wire.decode_reply(message(type="answer", report=report))

@@ -1,0 +1,124 @@
+"""The probe: the one privileged process. It runs the checks for whoever asks on its socket.
+
+It has no credentials, opens no port, and loads the checks once. It never opens a device itself: a forked
+child does. Single-threaded, so that forking is safe.
+"""
+
+import logging
+import os
+import signal
+import socket as sockets
+import time
+from types import FrameType
+
+from agent import devices, probe_logs
+from agent.probe_server import Server, listen
+from agent.wire import RunRequest, Welcome
+from preflight import config, discovery
+from preflight.host import Host
+from preflight.report import Report
+from preflight.runner import Runner
+from preflight.version import version
+
+DEFAULT_SOCKET = "/run/vm-preflight/probe.sock"
+
+CHANNEL = "fd:"
+"""Prefix of a ``socket`` that is an inherited descriptor: we are the child of the only client."""
+
+GRACE = 1.7
+"""Seconds from the signal to the end; the contract is 2 s, and a Python process needs some to leave."""
+
+log = logging.getLogger("probe")
+
+
+class Stopped(BaseException):
+    """SIGTERM or SIGINT came. Not an `Exception`: a run that is under way must not take it for its own."""
+
+
+def run(
+    *,
+    socket: str = DEFAULT_SOCKET,
+    host_root: str = "/",
+    config_path: str | None = None,
+    log_format: str | None = None,
+    log_level: str = "info",
+) -> int:
+    """Serves runs until SIGTERM, also in the middle of one, or until its parent is gone.
+
+    Args:
+        socket: Path of the socket to listen on, or ``fd:N`` for an inherited connected one.
+        host_root: Directory where the root file system of the host is.
+        config_path: Configuration file of the checks.
+        log_format: See `agent.probe_logs.configure`.
+        log_level: See `agent.probe_logs.configure`.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        preflight.config.ConfigError: The configuration cannot be used; one line.
+        agent.probe_server.SocketError: The socket cannot be listened on; one line.
+    """
+    probe_logs.configure(log_format, log_level)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    try:
+        _serve(socket, host_root, config_path)
+    except Stopped:
+        log.info("stopped")
+    return 0
+
+
+def _serve(socket: str, host_root: str, config_path: str | None) -> None:
+    checks = discovery.discover()
+    settings = config.load(config_path, checks)
+    own_version = version()
+    runner = Runner(checks, Host(host_root), settings, node=os.uname().nodename, agent_version=own_version)
+
+    def examine(request: RunRequest) -> Report:
+        report = runner.run(
+            use_emulation=request.use_emulation,
+            ignored=request.ignored,
+            only=request.only,
+            timeout=min(request.timeout, settings.timeout or request.timeout),
+        )
+        _reap()
+        failed = [result.check_name for result in report.results if not result.passed]
+        log.info("run finished", extra={"passed": report.passed, "failed": failed, "stuck": runner.stuck})
+        return report
+
+    channel = listener = None
+    if socket.startswith(CHANNEL):
+        channel = sockets.socket(fileno=int(socket.removeprefix(CHANNEL)))
+    else:
+        listener = listen(socket)
+    sources, errors = devices.sources(host_root)
+    for error in errors:
+        log.warning("device is not watched", extra={"source": error.filename, "error": error.strerror})
+    log.info("serving", extra={"socket": socket, "checks": [check.name for check in checks]})
+    Server(
+        examine,
+        welcome=lambda: Welcome(own_version, len(checks), runner.stuck),
+        monotonic=time.monotonic,
+        listener=listener,
+        channel=channel,
+        sources=sources,
+    ).serve()
+
+
+def _reap() -> None:
+    """Collects what checks left behind: in a pod the probe is process 1, the parent of every orphan."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    # Killing the run's child can take a second, and Python drops an exception that rises in a finalizer.
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.setitimer(signal.ITIMER_REAL, GRACE)
+    raise Stopped

@@ -1,0 +1,116 @@
+"""Changes of the device are told, by inotify on a real directory and from the bytes of kernel events."""
+
+import os
+import select
+import struct
+from pathlib import Path
+
+import pytest
+
+from agent import devices
+from agent.devices import Directory, Uevents, inotify_events, uevent_of_kvm
+
+
+def told(directory: Directory) -> list[str]:
+    """Waits until something is to be read, and returns what it means."""
+    assert select.select([directory], [], [], 10)[0]
+    return list(directory.changes())
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Path:
+    (tmp_path / "dev").mkdir()
+    return tmp_path / "dev"
+
+
+def test_node_that_comes_changes_and_goes_is_told(dev: Path) -> None:
+    directory = Directory(str(dev))
+    node = dev / "kvm"
+    os.mkfifo(node, 0o600)
+    assert told(directory) == [f"{node} appeared"]
+    node.chmod(0o660)
+    assert told(directory) == [f"{node} changed"]
+    node.rename(dev / "other")
+    assert told(directory) == [f"{node} disappeared"]
+    (dev / "other").rename(node)
+    assert told(directory) == [f"{node} appeared"]
+    node.unlink()
+    assert told(directory) == [f"{node} disappeared"]
+    directory.close()
+    directory.close()
+
+
+def test_other_names_and_unchanged_nodes_are_not_told(dev: Path) -> None:
+    node = dev / "kvm"
+    node.touch(mode=0o600)
+    directory = Directory(str(dev))
+    (dev / "kvm_intel").touch()
+    assert told(directory) == []
+    node.chmod(node.stat().st_mode)
+    assert told(directory) == []
+    directory.close()
+
+
+def test_directory_that_goes_away_takes_the_node_with_it(dev: Path) -> None:
+    (dev / "kvm").touch()
+    directory = Directory(str(dev))
+    (dev / "kvm").unlink()
+    dev.rmdir()
+    assert told(directory) == [f"{dev}/kvm disappeared"]
+    assert list(directory.changes()) == []
+    directory.close()
+
+
+def test_missing_directory_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        Directory(str(tmp_path / "dev"))
+    assert caught.value.filename == str(tmp_path / "dev")
+    watched, errors = devices.sources(str(tmp_path))
+    assert watched == []
+    assert [error.filename for error in errors] == [caught.value.filename]
+
+
+def test_uevents_are_listened_to_on_the_machine_itself_only(dev: Path) -> None:
+    watched, errors = devices.sources(str(dev.parent))
+    assert [type(source) for source in watched] == [Directory]
+    assert errors == []
+    watched[0].close()
+
+
+def test_uevent_socket_is_silent_while_nothing_happens() -> None:
+    try:
+        uevents = Uevents()
+    except OSError as error:
+        pytest.skip(f"no uevents here: {error}")
+    assert uevents.fileno() >= 0
+    assert [change for change in uevents.changes() if "kvm" in change] == []
+    uevents.close()
+
+
+ADD = (
+    b"add@/devices/virtual/misc/kvm\0ACTION=add\0DEVPATH=/devices/virtual/misc/kvm\0SUBSYSTEM=misc\0"
+    b"MAJOR=10\0MINOR=232\0DEVNAME=kvm\0SEQNUM=4711\0"
+)
+
+
+@pytest.mark.parametrize(
+    ("datagram", "action"),
+    [
+        (ADD, "add"),
+        (ADD.replace(b"ACTION=add", b"ACTION=remove"), "remove"),
+        (ADD.replace(b"DEVNAME=kvm", b"DEVNAME=kvm2"), None),
+        (ADD.replace(b"SUBSYSTEM=misc", b"SUBSYSTEM=block"), None),
+        (ADD.replace(b"ACTION=add", b"ACTION="), None),
+        (b"", None),
+        (b"\xff\0=\0=x", None),
+    ],
+)
+def test_uevent_is_about_kvm_or_not(datagram: bytes, action: str | None) -> None:
+    assert uevent_of_kvm(datagram) == action
+
+
+def test_inotify_events_are_read_with_their_padding() -> None:
+    data = struct.pack("iIII", 1, devices.IN_CREATE, 0, 16) + b"kvm".ljust(16, b"\0")
+    data += struct.pack("iIII", -1, devices.IN_Q_OVERFLOW, 0, 0)
+    assert list(inotify_events(data)) == [(devices.IN_CREATE, "kvm"), (devices.IN_Q_OVERFLOW, "")]
+    assert list(inotify_events(data[:10])) == []
