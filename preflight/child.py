@@ -1,13 +1,13 @@
 """What the forked child does: asks the checks one after the other and sends each finding through a pipe."""
 
-import contextlib
 import gc
 import os
 import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from io import FileIO, TextIOWrapper
+from typing import NamedTuple, NoReturn, TextIO
 
 from preflight.check import Check, Run, Threshold
 from preflight.fields import Fields
@@ -75,8 +75,6 @@ def ask_all(
             finding = ask(check, host, Run(use_emulation, seen, task.settings))
         known[check.name] = finding
         message = encode_answer(check, Answer(finding, time.monotonic() - started))
-        sys.stdout.flush()
-        sys.stderr.flush()
         if not os.path.samestat(os.fstat(pipe), identity):
             raise OSError(f"{check.name} put something else in the place of the runner's pipe")
         while message:
@@ -157,26 +155,33 @@ def decode_answer(check: Check, message: object) -> Answer:
     return Answer(finding, fields.number("seconds", minimum=0, maximum=MAX_SECONDS))
 
 
-def settle(pipe: int, output: int) -> None:
-    """Makes a forked child's surroundings its own: descriptors, streams, memory.
+def stream_to(output: int) -> TextIO:
+    """Makes the stream that a check prints to; without a buffer, so that nothing is lost when it crashes.
+
+    It is made before the fork: every object that the child touches is a page to be copied.
+    """
+    raw = FileIO(output, "w", closefd=False)
+    return TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def settle(pipe: int, stream: TextIO) -> None:
+    """Makes a forked child's surroundings its own: descriptors, streams, limits, memory.
 
     Every inherited descriptor but ``pipe`` is closed (a listening socket, for one, must not be kept open by a
-    check that hangs), standard input is empty, standard output and error go to ``output``.
+    check that hangs), standard input is empty, standard output and error go to ``stream``.
 
     Raises:
         OSError: The kernel's answer.
     """
+    output = stream.fileno()
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
     for name in os.listdir("/proc/self/fd"):
-        if int(name) not in (0, 1, 2, pipe):
-            with contextlib.suppress(OSError):  # the one that listdir itself had open
-                os.close(int(name))
-    # New streams: the inherited ones hold what the parent has not written yet. They last as long as we do.
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        if int(name) not in (0, 1, 2, pipe, output):
+            _close(int(name))
+    # The inherited streams hold what the parent has not written yet.
+    sys.stdout = sys.stderr = stream
     # What the parent made stays shared with it: the collector would touch, and so copy, all of it.
     gc.freeze()
     # A crash leaves no core file on the host, and a leak of descriptors ends here, not in the system's table.
@@ -185,8 +190,18 @@ def settle(pipe: int, output: int) -> None:
     if not 0 <= soft <= MAX_DESCRIPTORS:
         resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, hard))
     # If memory runs out, the kernel takes this child, not its parent (proc(5): raising it needs no right).
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")
+    try:
+        with open("/proc/self/oom_score_adj", "wb", buffering=0) as file:
+            file.write(b"1000")
+    except OSError:  # where /proc is read-only, the kernel chooses by size alone
+        return
+
+
+def _close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:  # the one that listdir itself had open
+        return
 
 
 def main(
@@ -196,12 +211,12 @@ def main(
     *,
     use_emulation: bool,
     pipe: int,
-    output: int,
+    stream: TextIO,
 ) -> NoReturn:
     """The forked child's whole life; see `ask_all` for the arguments."""
     status = 1
     try:
-        settle(pipe, output)
+        settle(pipe, stream)
         ask_all(tasks, host, findings, use_emulation=use_emulation, pipe=pipe)
         status = 0
     except BaseException as error:  # noqa: BLE001 -- nothing may unwind into the parent's frames

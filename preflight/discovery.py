@@ -1,7 +1,7 @@
 """Finds the checks: every entry point of the group ``vm_preflight.checks``, ours and those of plugins alike.
 
-In stages: find the entry points, load each, judge what came. One that cannot be used does not cost the others:
-a check of its name stands in its place, blocks, and says which distribution is to blame.
+In stages: find the entry points, load each, look at what came. One that cannot be used does not cost the
+others: a check of its name stands in its place, blocks, and says which distribution is to blame.
 """
 
 import re
@@ -11,10 +11,11 @@ from contextlib import redirect_stdout
 from importlib import import_module
 
 from preflight import distributions
-from preflight.check import Check
+from preflight.check import Check, Weight
 from preflight.distributions import EntryPoint
 from preflight.ordering import misconfigured, order
 from preflight.report import NAME
+from preflight.result import Status
 from preflight.version import DISTRIBUTION
 
 GROUP = "vm_preflight.checks"
@@ -40,8 +41,8 @@ def discover(path: Sequence[str] | None = None) -> tuple[Check, ...]:
                 continue
             check = misconfigured(
                 unused_name(f"{check.name} {point.distribution}", taken),
-                f"{point.distribution} declares {point.name} = {point.value}, and {first.distribution} has a check"
-                " of that name",
+                f"{point.distribution} declares {point.name} = {point.value},"
+                f" and {first.distribution} has a check of that name",
             )
             taken[check.name] = point
         checks.append(check)
@@ -88,15 +89,26 @@ def load(reference: str) -> object:
 
 def fault_of(check: Check) -> str | None:
     """Tells what is wrong with a check's declaration, None where nothing is."""
-    if not (isinstance(check.name, str) and NAME.fullmatch(check.name)):
-        return f"its name {check.name!r} is not CamelCase"
-    if not callable(check.function):
-        return "its function cannot be called"
-    if not check.timeout > 0:
-        return f"its time-out is {check.timeout} s"
-    for outcome in check.outcomes:
-        if not NAME.fullmatch(outcome.reason):
-            return f"its reason {outcome.reason!r} is not CamelCase"
+    try:
+        if not NAME.fullmatch(check.name):
+            return f"its name {check.name!r} is not CamelCase"
+        if not check.timeout > 0:
+            return f"its time-out is {check.timeout} s"
+        if not check.outcomes:
+            return "it declares no outcome"
+        for outcome in check.outcomes:
+            if not NAME.fullmatch(outcome.reason):
+                return f"its reason {outcome.reason!r} is not CamelCase"
+            if outcome.status in (Status.FAIL, Status.UNKNOWN) and not outcome.hint:
+                return f"its outcome {outcome.reason} has no hint"
+        Weight(check.weight)
+        if not all(NAME.fullmatch(name) for name in check.needs + check.after):
+            return "it depends on a name that is not CamelCase"
+        settings = ["weight", "timeout", *(setting.name for setting in check.settings)]
+        if len(set(settings)) < len(settings):
+            return f"its settings are not distinct: {', '.join(settings)}"
+    except (AttributeError, TypeError, ValueError) as error:  # a plugin's types are checked by nobody before
+        return f"its declaration is malformed: {type(error).__name__}: {error}"
     return None
 
 

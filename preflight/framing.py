@@ -7,6 +7,8 @@ MAX_FRAME = 1 << 20
 
 _HEADER = 4
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 
 class FramingError(ValueError):
     """What came is no message, or one that is too long."""
@@ -18,7 +20,7 @@ def encode(message: object) -> bytes:
     Raises:
         FramingError: It is longer than `MAX_FRAME`.
     """
-    body = json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
+    body = _ENCODER.encode(message).encode()
     if len(body) > MAX_FRAME:
         raise FramingError(f"a message of {len(body)} bytes, more than {MAX_FRAME}")
     return len(body).to_bytes(_HEADER, "big") + body

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 TICK = 0.02
@@ -18,6 +18,18 @@ TICK = 0.02
 
 _FIRST_DESCRIPTOR = 10
 """Pipes lie from here on, clear of standard input, output and error even if those were closed."""
+
+_HANDLED = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGALRM,
+    signal.SIGCHLD,
+)
+"""The signals that a daemon handles; a child must not run its parent's handlers."""
 
 
 class Child:
@@ -68,28 +80,29 @@ class Child:
 def fork(main: Callable[[], NoReturn]) -> Child:
     """Forks a child that runs ``main``, in a session of its own, with the signals of a new process.
 
-    Signals are held back meanwhile, so that none of the parent's handlers runs in the child.
+    Signals are held back meanwhile, so that none of the parent's handlers runs in the child. Which of them
+    have a handler is asked before the fork: every object that the child touches is a page to be copied.
 
     Raises:
         OSError: No process can be made (EAGAIN, ENOMEM).
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     try:
+        handled = [number for number in _HANDLED if callable(signal.getsignal(number))]
         pid = os.fork()
         if pid == 0:
-            _become_child(main)
+            _become_child(main, handled)
         return Child(pid)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _become_child(main: Callable[[], NoReturn]) -> NoReturn:
+def _become_child(main: Callable[[], NoReturn], handled: Sequence[signal.Signals]) -> NoReturn:
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
-        for number in signal.valid_signals():
-            if callable(signal.getsignal(number)):
-                signal.signal(number, signal.SIG_DFL)
+        for number in handled:
+            signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         main()
     finally:
@@ -101,6 +114,19 @@ def kill_group(pid: int) -> None:
     for send in (os.kill, os.killpg):
         with contextlib.suppress(ProcessLookupError):  # the group is not there before setsid
             send(pid, signal.SIGKILL)
+
+
+def sweep(group: int) -> bool:
+    """Collects the children of ours in a process group that have ended; returns whether none is left.
+
+    What a check leaves behind becomes a child of ours where we are the first process of a container.
+    """
+    try:
+        while os.waitpid(-group, os.WNOHANG)[0]:
+            continue
+    except ChildProcessError:
+        return True
+    return False
 
 
 def pipe() -> tuple[int, int]:

@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 from preflight.attempt import Attempt
 from preflight.check import Check
-from preflight.child import Answer, Task
+from preflight.child import Answer, Task, stream_to
 from preflight.child import main as child_main
 from preflight.clock import rfc3339
 from preflight.config import Config
 from preflight.host import Host
 from preflight.ordering import closure, order
 from preflight.outcomes import CRASHED, TIMED_OUT
-from preflight.process import Child, fork, kill_group, pipe
+from preflight.process import Child, fork, kill_group, pipe, sweep
 from preflight.report import Report
 from preflight.result import Finding, Result
 from preflight.verdict import judge, mode_of, passed
@@ -82,6 +82,7 @@ class Runner:
         self._kill = kill
         self._patience = patience
         self._stuck: list[Stuck] = []
+        self._groups: set[int] = set()
 
     @property
     def stuck(self) -> int:
@@ -162,6 +163,7 @@ class Runner:
         use_emulation: bool,
         limit: float | None,
     ) -> None:
+        self._sweep()
         end = float("inf") if limit is None else self._monotonic() + limit
         while tasks:
             tasks = self._without_stuck(tasks, record)
@@ -211,6 +213,7 @@ class Runner:
             opened += pipe()
             opened += pipe()
             answers, answers_end, output, output_end = opened
+            stream = stream_to(output_end)
             child = fork(
                 lambda: child_main(
                     tasks,
@@ -218,7 +221,7 @@ class Runner:
                     findings,
                     use_emulation=use_emulation,
                     pipe=answers_end,
-                    output=output_end,
+                    stream=stream,
                 )
             )
         except OSError:
@@ -235,6 +238,12 @@ class Runner:
         self._kill(attempt.child.pid)
         if not attempt.child.wait(self._patience):
             self._stuck.append(Stuck(attempt.child, check))
+        self._groups.add(attempt.child.pid)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        stuck = {one.child.pid for one in self._stuck}
+        self._groups = {group for group in self._groups if group in stuck or not sweep(group)}
 
     def _without_stuck(self, tasks: list[Task], record: Callable[[Check, Answer], None]) -> list[Task]:
         """Answers the checks that a stuck child holds up, and returns the others."""
