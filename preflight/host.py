@@ -271,7 +271,8 @@ class Host:
         Args:
             arguments: The program's path and its arguments; no shell.
             stdin: What the program reads.
-            timeout: Seconds; its process group is killed when they have passed.
+            timeout: Seconds; it is killed when they have passed. It stays in our process group, so that it
+                ends with the check's process too.
 
         Returns:
             The exit status (negative: the signal that ended it) and what it wrote, both streams together.
@@ -279,7 +280,6 @@ class Host:
         Raises:
             OSError: The program cannot be started; TimeoutError where it did not end in time.
         """
-        import signal
         import subprocess
 
         with subprocess.Popen(
@@ -288,13 +288,11 @@ class Host:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd="/",
-            start_new_session=True,
         ) as process:
             try:
                 output, _ = process.communicate(stdin, timeout)
             except BaseException as error:
-                # It is not reaped yet, so the number is still its own.
-                os.killpg(process.pid, signal.SIGKILL)
+                process.kill()
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise TimeoutError(
                         errno.ETIMEDOUT, f"did not end in {timeout:g} s", arguments[0]
