@@ -190,7 +190,8 @@ class Client:
 
     def interrupt(self, thread: Thread) -> None:
         """Makes the call fail at once that ``thread`` is in, if it is in one; from another thread."""
-        if thread.ident is not None:
+        # A thread that has ended may have left its identifier to a new one.
+        if thread.ident is not None and thread.is_alive():
             self._wire.interrupt(thread.ident)
 
     def close(self) -> None:

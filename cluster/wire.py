@@ -14,8 +14,15 @@ from collections.abc import Iterator, Mapping
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ProxyError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NewConnectionError,
+    ProxyError,
+)
 from urllib3.exceptions import SSLError as TLSError
+from urllib3.util import Url, parse_url
 
 from cluster.credentials import Credentials
 from cluster.errors import (
@@ -93,11 +100,20 @@ def _tls_context(credentials: Credentials) -> ssl.SSLContext:
     return context
 
 
-def _pool(credentials: Credentials) -> tuple[urllib3.HTTPConnectionPool, str]:
-    url = urllib3.util.parse_url(credentials.server)
+def _parse(text: str, what: str) -> Url:
+    try:
+        url = parse_url(text)
+    except LocationParseError:
+        url = Url()
     if url.scheme not in ("http", "https") or not url.host:
-        raise CredentialsError(f"{credentials.server!r} is not the URL of an API server")
-    manager = urllib3.ProxyManager(credentials.proxy) if credentials.proxy else urllib3.PoolManager()
+        raise CredentialsError(f"{text!r} is not the URL of {what}")
+    return url
+
+
+def _pool(credentials: Credentials) -> tuple[urllib3.HTTPConnectionPool, str]:
+    url = _parse(credentials.server, "an API server")
+    proxy = _parse(credentials.proxy, "a proxy") if credentials.proxy else None
+    manager = urllib3.ProxyManager(proxy.url) if proxy else urllib3.PoolManager()
     options = manager.connection_pool_kw
     options.update(maxsize=4, socket_options=_socket_options())
     if url.scheme == "https":
