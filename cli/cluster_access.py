@@ -30,11 +30,12 @@ def connection(kubeconfig: str) -> Iterator[Client]:
         UsageError: The kubeconfig cannot be used.
         NotDoneError: The API server refused something or did not answer.
     """
-    from cluster.kubeconfig import KubeconfigError, load
+    from cluster.errors import CredentialsError
+    from cluster.kubeconfig import load
 
     try:
         credentials = load(kubeconfig or None)
-    except KubeconfigError as error:
+    except CredentialsError as error:
         raise UsageError(str(error)) from error
     client = Client(credentials)
     try:

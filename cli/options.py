@@ -53,21 +53,37 @@ class Parser(argparse.ArgumentParser):
     def flag(self, name: str, *, help: str) -> None:  # noqa: A002 -- argparse's own name for it
         """Adds a switch ``--name`` or ``--name=true|false``, by default ``VM_PREFLIGHT_NAME``, else false."""
         variable = variable_of(name)
-        value = False
-        if (text := os.environ.get(variable)) is not None:
-            try:
-                value = truth(text)
-            except argparse.ArgumentTypeError as error:
-                self.error(f"environment variable {variable}: {error}")
+        value = self._from_environment(variable, truth, default=False)
         self.add_argument(
             name,
-            type=truth,
+            type=telling(truth),
             nargs="?",
             const=True,
             default=value,
             metavar="true|false",
             help=f"{help} [${variable}]",
         )
+
+    def _from_environment(self, variable: str, convert: Callable[[str], object], default: object) -> object:
+        text = os.environ.get(variable)
+        if text is None:
+            return default
+        try:
+            return convert(text)
+        except ValueError as error:
+            self.error(f"environment variable {variable}: {error}")
+
+
+def telling(convert: Callable[[str], object]) -> Callable[[str], object]:
+    """Returns a conversion whose error argparse shows as it is, not as *invalid value*."""
+
+    def converted(text: str) -> object:
+        try:
+            return convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return converted
 
 
 def variable_of(option: str) -> str:
@@ -79,13 +95,13 @@ def truth(text: str) -> bool:
     """Converts ``true`` or ``false``.
 
     Raises:
-        argparse.ArgumentTypeError: Another word.
+        ValueError: Another word.
     """
     if text.lower() in ("true", "1"):
         return True
     if text.lower() in ("false", "0"):
         return False
-    raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    raise ValueError(f"{text!r} is neither true nor false")
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -98,7 +114,7 @@ def choice(*choices: str) -> Callable[[str], str]:
 
     def convert(text: str) -> str:
         if text not in choices:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(choices)}")
+            raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
         return text
 
     return convert
@@ -108,15 +124,15 @@ def duration(text: str) -> float:
     """Converts seconds (``90``) or a Go duration (``1h2m3.5s``, ``5m``) to seconds.
 
     Raises:
-        argparse.ArgumentTypeError: Neither, or not more than zero.
+        ValueError: Neither, or not more than zero.
     """
     match = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?", text)
     if match is None or not text:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90, 90s or 5m")
+        raise ValueError(f"{text!r} is no duration such as 90, 90s or 5m")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if not 0 < total <= 366 * 24 * 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} must be more than zero and at most a year")
+        raise ValueError(f"{text!r} must be more than zero and at most a year")
     return total
 
 
