@@ -1,0 +1,306 @@
+"""One look at the cluster, and what is to be done: the controller's whole decision as a pure function.
+
+Every action follows from what the API server holds, never from another action of the same look: so they can
+be done in any order, any of them can fail or be lost with the process, and looking again gives what is left.
+A look that finds everything as it should be returns no action.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from cluster.node_preflight import NodePreflight
+from cluster.resources import NAMESPACE
+from cluster.shapes import flag, text
+from controller import actions, agents, ready, retention, runs, triggers
+from controller.actions import Action, Announcement
+from controller.conditions import without_messages
+from controller.objects import AgentPod, Check, DaemonSet, Memory, Node, Runtime, WireObject, condition
+from controller.participation import those_that_fit
+from controller.silence import Patience
+from controller.status import AGENTS_ROLLED_OUT, Rollout, status
+from controller.switch import VMs, must_ask_for_vms, position
+from controller.triggers import Trigger, automatic, trigger_of
+
+LOOK_AGAIN_FOR_VMS = timedelta(seconds=3)
+"""How often virtual machines are looked for while they keep the runtime from being switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The agents' manifest.
+
+    Attributes:
+        template: Its pod template; empty where it cannot be used.
+        trouble: Why it cannot be used; names the file.
+        applied: The DaemonSet is there as the manifest has it.
+        apply_trouble: What the API server said when it was applied last.
+    """
+
+    template: WireObject = field(default_factory=dict)
+    trouble: str = ""
+    applied: bool = False
+    apply_trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What is known when the controller looks.
+
+    Attributes:
+        now: The present.
+        runtime: The VMRuntime; None where there is none.
+        checks: Every check.
+        nodes: Every node, by name.
+        preflights: Every NodePreflight, by node.
+        pods: The agent's pod on each node.
+        daemon_set: The agents' DaemonSet.
+        manifest: The agents' manifest.
+        vms: Whether virtual machines exist, where that matters.
+        vms_trouble: Why that is not known.
+        unserved_since: Since when some node that takes part has had no agent.
+        check_written: When the running check's status was written last.
+        runtime_written: When the VMRuntime's status was written last.
+        new_name: A name for a check that would be new.
+        namespace: The namespace of the checks and the agents.
+        patience: How long nodes are waited for.
+    """
+
+    now: datetime
+    runtime: Runtime | None
+    checks: tuple[Check, ...] = ()
+    nodes: Mapping[str, Node] = field(default_factory=dict)
+    preflights: Mapping[str, NodePreflight] = field(default_factory=dict)
+    pods: Mapping[str, AgentPod] = field(default_factory=dict)
+    daemon_set: DaemonSet | None = None
+    manifest: Manifest = field(default_factory=Manifest)
+    vms: VMs = VMs.NONE
+    vms_trouble: str = ""
+    unserved_since: datetime | None = None
+    check_written: datetime | None = None
+    runtime_written: datetime | None = None
+    new_name: str = ""
+    namespace: str = NAMESPACE
+    patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be done.
+
+    Attributes:
+        actions: What to do now.
+        look_again: When to look again though nothing changed; None where nothing is waited for.
+        unserved: Some node that takes part has no agent.
+    """
+
+    actions: tuple[Action, ...] = ()
+    look_again: datetime | None = None
+    unserved: bool = False
+
+
+def decide(world: World) -> Decision:
+    """Looks at the world and decides what is to be done."""
+    if world.runtime is None:
+        return Decision((actions.CreateRuntime(),))
+    return _Look(world, world.runtime).decision()
+
+
+class _Look:
+    """One look; everything that several steps need is worked out once."""
+
+    def __init__(self, world: World, runtime: Runtime) -> None:
+        self.world = world
+        self.runtime = runtime
+        self.memory = runtime.memory
+        self.position = position(runtime, world.vms, world.vms_trouble)
+        template = world.daemon_set.template if world.daemon_set else world.manifest.template
+        self.serving = those_that_fit(template, world.nodes.values())
+        self.taking_part = {name: node for name, node in self.serving.items() if not node.skipped}
+        self.current = runs.current(world.checks)
+        self.after = self._memory_after()
+        self.deadlines: list[datetime] = []
+
+    def decision(self) -> Decision:
+        """Decides on every object."""
+        rollout = self._rollout()
+        todo = (
+            *self._check_statuses(),
+            *self._runtime_status(rollout),
+            *self._new_check(),
+            *self._daemon_set(rollout),
+            *self._node_preflights(rollout),
+            *(
+                actions.DeleteCheck(check)
+                for check in retention.expired(self.world.checks, self.runtime.status)
+            ),
+        )
+        if must_ask_for_vms(self.runtime) and self.position.in_force:
+            self.deadlines.append(self.world.now + LOOK_AGAIN_FOR_VMS)
+        return Decision(todo, min(self.deadlines, default=None), bool(rollout.missing))
+
+    def _memory_after(self) -> Memory:
+        nodes = tuple(self.world.nodes.values())
+        in_force = self.position.in_force
+        fired = triggers.fired(
+            self.memory,
+            enabled=self.runtime.enabled,
+            in_force=in_force,
+            features=self.runtime.features,
+            nodes=nodes,
+        )
+        after = triggers.remember(
+            self.memory,
+            in_force=in_force,
+            generation=self.runtime.meta.generation,
+            features=self.runtime.features,
+            nodes=nodes,
+        )
+        return replace(
+            after,
+            pending=triggers.pending(
+                fired, self.memory, self.world.checks, in_force=in_force, new_name=self.world.new_name
+            ),
+        )
+
+    def _rollout(self) -> Rollout:
+        world = self.world
+        unfinished = any(not check.finished for check in world.checks)
+        wanted = (
+            self.runtime.enabled or self.position.in_force or self.memory.pending is not None or unfinished
+        )
+        reports = {
+            name: preflight.status.completion_time
+            for name, preflight in world.preflights.items()
+            if preflight.status is not None and preflight.status.completion_time is not None
+        }
+        missing = ready.unserved(self.taking_part, world.pods, reports, world.now) if wanted else ()
+        said = condition({"status": self.runtime.status}, AGENTS_ROLLED_OUT)
+        was = text(said, "status") == "True" or flag(self.runtime.status, "ready")
+        rolled_out = wanted and ready.agents_count_as_rolled_out(
+            missing, world.unserved_since or world.now, was=was, now=world.now
+        )
+        if missing and rolled_out:
+            self.deadlines.append((world.unserved_since or world.now) + ready.DEBOUNCE)
+        return Rollout(wanted, rolled_out, missing, world.manifest.trouble, world.manifest.apply_trouble)
+
+    def _runtime_status(self, rollout: Rollout) -> Iterator[Action]:
+        """The VMRuntime's status; a runtime is switched on only when every check that was there is marked so.
+
+        News is written at once, another wording only now and then.
+        """
+        switched_on = self.after.enabled and not self.memory.enabled
+        if switched_on and any(not check.seen and not check.finished for check in self.world.checks):
+            return
+        wanted = status(self.runtime, self.after, self.position, rollout, self.world.checks, self.world.now)
+        if wanted == self.runtime.status:
+            return
+        written = self.world.runtime_written
+        if written is not None and without_messages(wanted) == without_messages(self.runtime.status):
+            due = written + self.world.patience.progress
+            if self.world.now < due:
+                self.deadlines.append(due)
+                return
+        yield actions.WriteRuntimeStatus(self.runtime, wanted)
+
+    def _new_check(self) -> Iterator[Action]:
+        pending = self.memory.pending
+        if (
+            pending is not None
+            and self.position.in_force
+            and not any(check.name == pending.name for check in self.world.checks)
+        ):
+            yield actions.CreateCheck(pending.name, pending.trigger)
+
+    def _check_statuses(self) -> Iterator[Action]:
+        """Unfinished checks: each is seen, at most one runs, automatic ones end when the runtime is off."""
+        for check in self.world.checks:
+            if check.finished:
+                continue
+            if check.trigger not in frozenset(Trigger):
+                yield actions.NoteTrigger(check, Trigger.REQUESTED.value)
+            if automatic(check) and not self.memory.enabled:
+                yield self._cancelled(check)
+            elif check is not self.current:
+                if not check.seen:
+                    yield actions.WriteCheckStatus(
+                        check, runs.queued_status(check, self.runtime, self.world.now)
+                    )
+            elif check.running:
+                yield from self._progress(check)
+            else:
+                yield self._started(check)
+
+    def _started(self, check: Check) -> Action:
+        nodes = self.taking_part
+        return actions.WriteCheckStatus(
+            check,
+            runs.started_status(check, self.runtime, nodes, self.world.now),
+            announcement=Announcement(
+                "Normal",
+                "PreflightStarted",
+                f"{check.name}: {trigger_of(check)}, {len(nodes)} nodes take part",
+            ),
+        )
+
+    def _cancelled(self, check: Check) -> Action:
+        answers = self._progress_of(check).answers if check.running else {}
+        return actions.WriteCheckStatus(
+            check, runs.cancelled_status(check, self.runtime, answers, self.world.now), result="Cancelled"
+        )
+
+    def _progress_of(self, check: Check) -> runs.Progress:
+        return runs.progress(
+            check,
+            runs.participants(check, self.serving),
+            self.world.preflights,
+            self.world.pods,
+            now=self.world.now,
+            namespace=self.world.namespace,
+            patience=self.world.patience,
+        )
+
+    def _progress(self, check: Check) -> Iterator[Action]:
+        """The end of a running check at once, its progress now and then."""
+        so_far = self._progress_of(check)
+        if not so_far.waiting:
+            wire, verdict = runs.finished_status(check, self.runtime, so_far.answers, self.world.now)
+            result, kind = ("Passed", "Normal") if verdict.passed else ("Failed", "Warning")
+            told = Announcement(kind, f"Preflight{result}", f"{check.name}: {verdict.message}")
+            yield actions.WriteCheckStatus(check, wire, result, told)
+            return
+        self.deadlines.append(min(so_far.waiting.values()))
+        due = (self.world.check_written or check.start or self.world.now) + self.world.patience.progress
+        if self.world.now < due:
+            self.deadlines.append(due)
+            return
+        wanted = runs.running_status(check, self.runtime, so_far, self.world.now)
+        if wanted != check.status:
+            yield actions.WriteCheckStatus(check, wanted)
+
+    def _daemon_set(self, rollout: Rollout) -> Iterator[Action]:
+        there = self.world.daemon_set
+        if there is not None and there.deleting:
+            return
+        if rollout.wanted and not self.world.manifest.trouble and not self.world.manifest.applied:
+            yield actions.ApplyAgents()
+        elif not rollout.wanted and there is not None:
+            yield actions.DeleteAgents(there)
+
+    def _node_preflights(self, rollout: Rollout) -> Iterator[Action]:
+        """What agents are asked; where a check is about to start, in one write with its run."""
+        serving = self.serving if rollout.wanted else {}
+        yield from agents.orphans(self.world.preflights.values(), serving)
+        current = self.current
+        about_to_start = current is not None and not current.running
+        if self.after.pending is not None or about_to_start or not rollout.wanted:
+            return
+        yield from agents.questions(
+            serving,
+            self.world.preflights,
+            self.world.pods,
+            features=self.runtime.features,
+            running=current,
+            taking_part=runs.participants(current, self.serving) if current else (),
+            patience=self.world.patience,
+        )

@@ -1,0 +1,233 @@
+"""Does what was decided: one call to the API server for each action, harmless when it is repeated.
+
+Statuses carry the resource version that they were decided from, so a stale look ends in a conflict; names are
+decided before objects are created, so creating twice is refused; deletions name the object's unique id.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+import structlog
+
+from cluster import node_preflight, shapes
+from cluster.events import EventRecorder, reference
+from cluster.node_preflight import NodePreflight
+from cluster.resources import (
+    CHECKS,
+    NODE_PREFLIGHTS,
+    TRIGGER_ANNOTATION,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+    Resource,
+)
+from cluster.transport import ApiError, Client
+from controller import actions
+from controller.actions import Action, Announcement
+from controller.caches import Cache
+from controller.metrics import Metrics
+from controller.objects import Check, DaemonSet, Meta, Runtime, WireObject
+from controller.rollout import Rollout
+from controller.triggers import trigger_of
+
+log = structlog.get_logger()
+
+_Told = tuple[dict[str, str], Announcement]
+
+
+class Effects:
+    """Does actions.
+
+    Args:
+        client: Calls to the API server.
+        runtimes: Cache of the VMRuntime.
+        checks: Cache of the checks.
+        preflights: Cache of the NodePreflights.
+        daemon_sets: Cache of the agents' DaemonSet.
+        rollout: Applies the agents' DaemonSet.
+        recorder: Writes Events.
+        metrics: Counts.
+        namespace: The namespace of the checks and the agents.
+        now: The time of day.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        runtimes: Cache[Runtime],
+        checks: Cache[Check],
+        preflights: Cache[NodePreflight],
+        daemon_sets: Cache[DaemonSet],
+        rollout: Rollout,
+        recorder: EventRecorder,
+        metrics: Metrics,
+        namespace: str,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._runtimes = runtimes
+        self._checks = checks
+        self._preflights = preflights
+        self._daemon_sets = daemon_sets
+        self._rollout = rollout
+        self._recorder = recorder
+        self._metrics = metrics
+        self._namespace = namespace
+        self._now = now
+        self._told: list[_Told] = []
+        self._written: dict[str, tuple[str, object]] = {}
+
+    def do(self, action: Action) -> bool:
+        """Does one action.
+
+        Returns:
+            Whether something was written.
+
+        Raises:
+            ApiError: The API server's answer.
+        """
+        match action:
+            case actions.CreateRuntime():
+                self._create(VM_RUNTIMES, self._runtimes, VM_RUNTIME_NAME, {"spec": {}})
+            case actions.WriteRuntimeStatus(runtime, status):
+                return self._write_status(VM_RUNTIMES, self._runtimes, runtime.meta, status)
+            case actions.CreateCheck(name, trigger):
+                metadata = {"annotations": {TRIGGER_ANNOTATION: trigger}}
+                self._create(CHECKS, self._checks, name, {"metadata": metadata}, namespace=self._namespace)
+                log.info("check created", check=name, trigger=trigger)
+            case actions.NoteTrigger(check, trigger):
+                self._note_trigger(check, trigger)
+            case actions.WriteCheckStatus(check, status, result, announcement):
+                return self._write_check(check, status, result, announcement)
+            case actions.DeleteCheck(check):
+                self._delete(CHECKS.path(check.name, namespace=self._namespace), check.meta.uid)
+                self._checks.deleted(f"{self._namespace}/{check.name}", check)
+            case actions.AskNode():
+                self._ask(action)
+            case actions.DeleteNodePreflight(preflight):
+                self._delete(NODE_PREFLIGHTS.path(preflight.name), preflight.uid)
+                self._preflights.deleted(preflight.name, preflight)
+            case actions.ApplyAgents():
+                self._daemon_sets.wrote(self._rollout.apply())
+                log.info("agents' DaemonSet applied")
+            case actions.DeleteAgents(daemon_set):
+                self._rollout.delete(daemon_set)
+                self._daemon_sets.deleted(f"{self._namespace}/{daemon_set.meta.name}", daemon_set)
+                log.info("agents' DaemonSet deleted")
+        return True
+
+    def tell(self) -> None:
+        """Writes the Events of what was done; last, so that they hold nothing up."""
+        told, self._told = self._told, []
+        for about, news in told:
+            self._recorder.record(
+                about, "Warning" if news.kind == "Warning" else "Normal", news.reason, news.message
+            )
+
+    def tell_of_node(self, name: str, uid: str, news: Announcement) -> None:
+        """Has an Event written on a node."""
+        self._told.append(({"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}, news))
+
+    def _create(
+        self,
+        resource: Resource,
+        cache: Cache[Runtime] | Cache[Check],
+        name: str,
+        body: Mapping[str, object],
+        *,
+        namespace: str = "",
+    ) -> None:
+        """Creates an object; one that is there already is as good."""
+        metadata = {**shapes.mapping(body, "metadata"), "name": name}
+        whole = {**body, "apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata}
+        try:
+            wire = self._client.create(resource.path(namespace=namespace), whole)
+        except ApiError as error:
+            if not error.already_exists:
+                raise
+            wire = self._client.get(resource.path(name, namespace=namespace))
+        cache.wrote(wire)
+
+    def _write_status(
+        self,
+        resource: Resource,
+        cache: Cache[Runtime] | Cache[Check],
+        meta: Meta,
+        status: WireObject,
+        *,
+        namespace: str = "",
+    ) -> bool:
+        """Replaces a status.
+
+        What a schema of another version drops would look like a difference for ever: the same status is not
+        written again to the very version that resulted from it.
+        """
+        key = f"{resource.plural}/{meta.uid}"
+        if self._written.get(key) == (meta.resource_version, status):
+            return False
+        path = resource.path(meta.name, namespace=namespace, subresource="status")
+        whole = {
+            "apiVersion": resource.api_version,
+            "kind": resource.kind,
+            "metadata": {
+                "name": meta.name,
+                "uid": meta.uid,
+                "resourceVersion": meta.resource_version,
+                **({"namespace": namespace} if namespace else {}),
+            },
+            "status": status,
+        }
+        wire = self._client.replace(path, whole)
+        cache.wrote(wire)
+        if shapes.mapping(wire, "status") == status:
+            self._written.pop(key, None)
+        else:
+            self._written[key] = (shapes.text(wire, "metadata", "resourceVersion"), status)
+            log.warning(
+                "the API server kept another status than was written: are the CRDs up to date?",
+                object=meta.name,
+            )
+        return True
+
+    def _write_check(
+        self, check: Check, status: WireObject, result: str, announcement: Announcement | None
+    ) -> bool:
+        if not self._write_status(CHECKS, self._checks, check.meta, status, namespace=self._namespace):
+            return False
+        if result:
+            seconds = (self._now() - check.start).total_seconds() if check.start else None
+            self._metrics.run_ended(trigger_of(check).value, result, seconds)
+            log.info("check ended", check=check.name, result=result, trigger=trigger_of(check).value)
+        if announcement is not None:
+            about = reference(CHECKS, check.name, namespace=self._namespace, uid=check.meta.uid)
+            self._told.append((about, announcement))
+            for runtime in self._runtimes.items().values():
+                self._told.append(
+                    (reference(VM_RUNTIMES, runtime.meta.name, uid=runtime.meta.uid), announcement)
+                )
+        return True
+
+    def _note_trigger(self, check: Check, trigger: str) -> None:
+        metadata = {"uid": check.meta.uid, "annotations": {TRIGGER_ANNOTATION: trigger}}
+        path = CHECKS.path(check.name, namespace=self._namespace)
+        self._checks.wrote(self._client.patch(path, {"metadata": metadata}))
+
+    def _ask(self, action: actions.AskNode) -> None:
+        asked, node = action.asked, action.node
+        body = node_preflight.spec_body(
+            node.name,
+            node_uid=node.meta.uid,
+            skip=asked.skip,
+            use_emulation=asked.use_emulation,
+            ignored_checks=asked.ignored_checks,
+            run=asked.run,
+        )
+        self._preflights.wrote(self._client.apply(NODE_PREFLIGHTS.path(node.name), body))
+
+    def _delete(self, path: str, uid: str) -> None:
+        """Deletes this very object; one that is gone, or was made anew, is no error."""
+        try:
+            self._client.delete(path, uid=uid)
+        except ApiError as error:
+            if not (error.not_found or error.conflict):
+                raise

@@ -1,0 +1,139 @@
+"""The controller's informers: what it keeps of the cluster, and how it hears that something changed."""
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from cluster import node_preflight
+from cluster.informer import Informer
+from cluster.resources import AGENT_NAME, CHECKS, DAEMON_SETS, NODE_PREFLIGHTS, NODES, PODS, VM_RUNTIMES
+from cluster.transport import Client
+from controller import objects
+from controller.caches import Cache, Identity
+from controller.objects import AgentPod, Check, DaemonSet, Node, Runtime, WireObject
+
+
+def node(wire: WireObject) -> Node:
+    """Projects a Node without its version, so that a heartbeat is no change."""
+    found = objects.node(wire)
+    return replace(found, meta=replace(found.meta, resource_version=""))
+
+
+def pod(wire: WireObject) -> AgentPod:
+    """Projects a Pod without its version."""
+    found = objects.agent_pod(wire)
+    return replace(found, meta=replace(found.meta, resource_version=""))
+
+
+class Observed:
+    """All caches, and the informers behind them.
+
+    Attributes:
+        runtimes: The VMRuntime.
+        checks: Every check.
+        preflights: Every NodePreflight.
+        daemon_sets: The agents' DaemonSet.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        namespace: str,
+        on_change: Callable[[], None],
+        on_restart: Callable[[str], None],
+    ) -> None:
+        """Makes the informers.
+
+        Args:
+            client: Calls to the API server.
+            namespace: The namespace of the checks and the agents.
+            on_change: Called when something changed.
+            on_restart: Called with a resource's plural name when its watch is begun anew.
+        """
+
+        def restarted(plural: str) -> Callable[[], None]:
+            return functools.partial(on_restart, plural)
+
+        runtimes = Informer(
+            client,
+            VM_RUNTIMES,
+            objects.runtime,
+            on_change=on_change,
+            on_restart=restarted(VM_RUNTIMES.plural),
+        )
+        checks = Informer(
+            client,
+            CHECKS,
+            objects.check,
+            namespace=namespace,
+            on_change=on_change,
+            on_restart=restarted(CHECKS.plural),
+        )
+        preflights = Informer(
+            client,
+            NODE_PREFLIGHTS,
+            node_preflight.from_object,
+            on_change=on_change,
+            on_restart=restarted(NODE_PREFLIGHTS.plural),
+        )
+        daemon_sets = Informer(
+            client,
+            DAEMON_SETS,
+            objects.daemon_set,
+            namespace=namespace,
+            name=AGENT_NAME,
+            on_change=on_change,
+            on_restart=restarted(DAEMON_SETS.plural),
+        )
+        self._nodes = Informer(client, NODES, node, on_change=on_change, on_restart=restarted(NODES.plural))
+        self._pods = Informer(
+            client, PODS, pod, namespace=namespace, on_change=on_change, on_restart=restarted(PODS.plural)
+        )
+        self._informers = (runtimes, checks, preflights, daemon_sets, self._nodes, self._pods)
+        self.runtimes = Cache(runtimes, objects.runtime, _identity)
+        self.checks = Cache(checks, objects.check, _identity)
+        self.daemon_sets = Cache(daemon_sets, objects.daemon_set, _identity)
+        self.preflights = Cache(
+            preflights, node_preflight.from_object, lambda one: Identity(one.uid, one.resource_version)
+        )
+
+    def start(self) -> None:
+        """Starts every informer."""
+        for informer in self._informers:
+            informer.start()
+
+    def stop(self) -> None:
+        """Stops every informer."""
+        for informer in self._informers:
+            informer.stop()
+
+    def missing(self) -> str | None:
+        """Returns what is not known yet, one line; None once every cache was filled."""
+        late = [informer for informer in self._informers if not informer.synced]
+        return "; ".join(informer.error for informer in late) or "not listed yet" if late else None
+
+    def nodes(self) -> dict[str, Node]:
+        """Returns every node by name."""
+        return self._nodes.items()
+
+    def pods(self) -> dict[str, AgentPod]:
+        """Returns the agent's pod on each node."""
+        return by_node(self._pods.items().values())
+
+
+def by_node(pods: Iterable[AgentPod]) -> dict[str, AgentPod]:
+    """Returns the pod that counts on each node: an available one, else the newest."""
+    ranked = sorted(
+        (pod for pod in pods if pod.owner == AGENT_NAME and pod.node),
+        key=lambda pod: (
+            pod.available,
+            pod.meta.created.timestamp() if pod.meta.created else 0.0,
+            pod.meta.name,
+        ),
+    )
+    return {pod.node: pod for pod in ranked}
+
+
+def _identity(item: Runtime | Check | DaemonSet) -> Identity:
+    return Identity(item.meta.uid, item.meta.resource_version)

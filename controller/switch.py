@@ -1,0 +1,89 @@
+"""The switch as the resource alone moves it: on at once, off only when no virtual machine is left.
+
+`--force` is the command line's; here it counts as false. With VMs present, the force-disable annotation tells
+whether they are protected or are to be deleted; either way the runtime stays on until the last one is gone.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cluster.resources import FORCE_DISABLE_ANNOTATION
+from controller.objects import Runtime
+
+
+class VMs(StrEnum):
+    """Whether virtual machines exist."""
+
+    NONE = "None"
+    SOME = "Some"
+    UNKNOWN = "Unknown"
+
+
+class Obstacle(StrEnum):
+    """What keeps the runtime from being switched off: the reason of the condition DisableBlocked."""
+
+    NOTHING = "NotBlocked"
+    PROTECTED = "VMsProtected"
+    WAITING = "VMsMustBeDeleted"
+    UNKNOWN = "VMsUnknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the switch stands.
+
+    Attributes:
+        obstacle: What keeps it from being off, where its spec asks for that.
+        message: The same for a person.
+        in_force: Whether the runtime is on.
+    """
+
+    obstacle: Obstacle
+    message: str
+    in_force: bool = True
+
+
+def must_ask_for_vms(runtime: Runtime) -> bool:
+    """Tells whether the position depends on virtual machines."""
+    return runtime.memory.enabled and not runtime.enabled
+
+
+def position(runtime: Runtime, vms: VMs, trouble: str = "") -> Position:
+    """Decides where the switch stands.
+
+    Args:
+        runtime: The VMRuntime.
+        vms: Whether virtual machines exist; looked at only where `must_ask_for_vms`.
+        trouble: Why that is not known.
+    """
+    if runtime.enabled:
+        return Position(Obstacle.NOTHING, "the VM runtime is enabled")
+    if not runtime.memory.enabled or vms is VMs.NONE:
+        return Position(Obstacle.NOTHING, "the VM runtime is disabled", in_force=False)
+    if vms is VMs.UNKNOWN:
+        return Position(
+            Obstacle.UNKNOWN,
+            f"not disabled: it cannot be told whether virtual machines exist: {trouble}",
+        )
+    if runtime.force_disable == "true":
+        return Position(
+            Obstacle.WAITING,
+            "virtual machines exist and must be deleted (kubectl get vms,vmis -A); "
+            "the VM runtime switches off when the last is gone",
+        )
+    return Position(
+        Obstacle.PROTECTED,
+        "not disabled, because virtual machines exist and are protected: delete them "
+        "(kubectl get vms,vmis -A), or use 'vm-preflight disable vmruntime'; "
+        "the VM runtime switches off when the last is gone",
+    )
+
+
+def annotation_trouble(runtime: Runtime) -> str:
+    """Returns what is wrong with the force-disable annotation, empty where nothing is."""
+    if runtime.force_disable in (None, "true", "false"):
+        return ""
+    return (
+        f"annotation {FORCE_DISABLE_ANNOTATION} is {runtime.force_disable[:64]!r}, "
+        'neither "true" nor "false": it counts as "false"'
+    )
