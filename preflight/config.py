@@ -15,12 +15,12 @@ TOML::
 Strict: a key that nobody knows is an error, because a misspelt threshold would be no threshold.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from preflight.check import Check, Setting, Threshold, Weight
+from preflight.result import one_line
 
 MAX_SIZE = 1 << 20
 """Bytes of a configuration file."""
@@ -79,10 +79,10 @@ def load(path: str | None, checks: Iterable[Check]) -> Config:
             data = file.read(MAX_SIZE + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(f"{path!r}: {reason}") from None
+        raise ConfigError(one_line(f"{path}: {reason}")) from None
     if len(data) > MAX_SIZE:
         raise ConfigError(f"{path}: larger than {MAX_SIZE} bytes")
-    return parse(data, checks, os.fspath(path))
+    return parse(data, checks, path)
 
 
 def parse(data: bytes, checks: Iterable[Check], name: str) -> Config:
@@ -103,7 +103,7 @@ def parse(data: bytes, checks: Iterable[Check], name: str) -> Config:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name}: not UTF-8 at byte {error.start}") from None
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: not TOML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(one_line(f"{name}: not TOML: {error}")) from None
     return _Reader(name, checks).config(document)
 
 
@@ -145,11 +145,7 @@ class _Reader:
         )
 
     def _error(self, key: str, problem: str) -> ConfigError:
-        return ConfigError(
-            f"{self._file}: {key!r}: {problem}"
-            if not key.isprintable()
-            else f"{self._file}: {key}: {problem}"
-        )
+        return ConfigError(one_line(f"{self._file}: {key}: {problem}"))
 
     def _known(self, table: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
         for key in table:

@@ -17,18 +17,16 @@ def order(checks: Iterable[Check]) -> tuple[Check, ...]:
     """
     known = {check.name: check for check in checks}
     for check in list(known.values()):
-        if missing := [name for name in check.needs if name not in known]:
-            known[check.name] = misconfigured(
-                check.name, f"it needs {missing[0]}, and there is no such check"
-            )
+        for name in check.needs:
+            if name not in known:
+                problem = f"it needs {name}, and there is no such check"
+                known[check.name] = misconfigured(check.name, problem)
+    for name in _cyclic(known):
+        known[name] = misconfigured(name, "its dependencies lead back to itself")
     waiting = dict(known)
     done: list[Check] = []
     while waiting:
         ready = [check for check in waiting.values() if not any(name in waiting for name in _before(check))]
-        if not ready:
-            for name in _cyclic(waiting):
-                waiting[name] = misconfigured(name, "its dependencies lead back to itself")
-            continue
         first = min(ready, key=lambda check: (_RANK[check.weight], check.name))
         done.append(waiting.pop(first.name))
     return tuple(done)
@@ -36,14 +34,7 @@ def order(checks: Iterable[Check]) -> tuple[Check, ...]:
 
 def closure(checks: Sequence[Check], names: Collection[str]) -> tuple[Check, ...]:
     """Returns the named checks and all that they depend on, in the order of ``checks``."""
-    known = {check.name: check for check in checks}
-    wanted: set[str] = set()
-    todo = [name for name in names if name in known]
-    while todo:
-        name = todo.pop()
-        if name not in wanted:
-            wanted.add(name)
-            todo += [other for other in _before(known[name]) if other in known]
+    wanted = _reached({check.name: check for check in checks}, names)
     return tuple(check for check in checks if check.name in wanted)
 
 
@@ -76,17 +67,18 @@ def _before(check: Check) -> tuple[str, ...]:
     return (*check.needs, *check.after)
 
 
-def _cyclic(waiting: Mapping[str, Check]) -> list[str]:
-    """Returns the names that are reached from themselves."""
-    found = []
-    for start in waiting:
-        reached: set[str] = set()
-        todo = [name for name in _before(waiting[start]) if name in waiting]
-        while todo:
-            name = todo.pop()
-            if name not in reached:
-                reached.add(name)
-                todo += [other for other in _before(waiting[name]) if other in waiting]
-        if start in reached:
-            found.append(start)
-    return found
+def _reached(known: Mapping[str, Check], names: Iterable[str]) -> set[str]:
+    """Returns the names, and all that are reached from them through dependencies."""
+    reached: set[str] = set()
+    todo = [name for name in names if name in known]
+    while todo:
+        name = todo.pop()
+        if name not in reached:
+            reached.add(name)
+            todo += [other for other in _before(known[name]) if other in known]
+    return reached
+
+
+def _cyclic(known: Mapping[str, Check]) -> list[str]:
+    """Returns the names that are reached from what they depend on."""
+    return [name for name in known if name in _reached(known, _before(known[name]))]
