@@ -5,6 +5,8 @@ The only module that imports the ``kubernetes`` package, and only when it is cal
 """
 
 import os
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from cluster.credentials import Credentials
 from cluster.errors import CredentialsError, one_line
@@ -29,8 +31,7 @@ def load(path: str | None = None) -> Credentials:
     if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep) if file):
         raise CredentialsError(f"{files}: no such kubeconfig file")
     configuration = Configuration()
-    # Its default comes from the environment, without the exceptions that loopback needs.
-    vars(configuration)["proxy"] = None
+    configuration.proxy = ""
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call]  # the package is typed in part only
             files, client_configuration=configuration, persist_config=False
@@ -49,5 +50,14 @@ def load(path: str | None = None) -> Credentials:
         authorization=authorization if authorization() else None,
         verify=bool(configuration.verify_ssl),
         server_name=configuration.tls_server_name or "",
-        proxy=configuration.proxy or "",
+        proxy=configuration.proxy or _proxy_of_environment(configuration.host),
     )
+
+
+def _proxy_of_environment(server: str) -> str:
+    """Returns the proxy that kubectl would use: Go's ``ProxyFromEnvironment`` leaves out loopback."""
+    url = urlsplit(server)
+    host = url.hostname or ""
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
+        return ""
+    return getproxies().get(url.scheme, "")

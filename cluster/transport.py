@@ -180,7 +180,7 @@ class Client:
         target = _target(path, {**params, "watch": "true"})
         request = f"WATCH {path}"
         with self._wire.exchange(
-            "GET", target, body=None, headers={"Accept": JSON}, read_timeout=read_timeout
+            "GET", target, request=request, body=None, headers={"Accept": JSON}, read_timeout=read_timeout
         ) as response:
             if response.status != 200:
                 raise _failure(response, request)
@@ -224,7 +224,7 @@ class Client:
             headers["Content-Type"] = content_type
         request = f"{method} {target.partition('?')[0]}"
         with self._wire.exchange(
-            method, target, body=body, headers=headers, read_timeout=self._timeout
+            method, target, request=request, body=body, headers=headers, read_timeout=self._timeout
         ) as response:
             if not 200 <= response.status < 300:
                 raise _failure(response, request)

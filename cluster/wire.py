@@ -145,13 +145,21 @@ class Wire:
 
     @contextlib.contextmanager
     def exchange(
-        self, method: str, target: str, *, body: bytes | None, headers: Mapping[str, str], read_timeout: float
+        self,
+        method: str,
+        target: str,
+        *,
+        request: str,
+        body: bytes | None,
+        headers: Mapping[str, str],
+        read_timeout: float,
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """Sends a request and gives its response, headers read and body not.
 
         Args:
             method: HTTP method.
             target: Path and query.
+            request: What an error's message calls it.
             body: Request body.
             headers: Headers beside those of authentication.
             read_timeout: Seconds without a byte after which the connection is given up. The headers of the
@@ -161,7 +169,6 @@ class Wire:
             ApiError: `CLOSED`, `UNREACHABLE`, `UNTRUSTED`, `NO_CREDENTIALS` or `NO_ANSWER`; the last also
                 where the body breaks off.
         """
-        request = f"{method} {target.partition('?')[0]}"
         thread = threading.get_ident()
         sent = {"User-Agent": self._user_agent, **headers, **self._authenticate(request)}
         response: urllib3.BaseHTTPResponse | None = None
@@ -239,7 +246,7 @@ def _reason(error: Exception) -> str:
 
 def _describe(error: Exception) -> str:
     """Leaves out urllib3's own objects: ``HTTPConnection(host='…', port=…): …`` and the like."""
-    if len(error.args) == 2 and isinstance(error.args[1], Exception):
-        return f"{error.args[0]} {error.args[1]}"
+    if len(error.args) == 2 and isinstance(cause := error.args[1], Exception):
+        return str(error.args[0]).replace(repr(cause), "") + f" {cause}"
     text = str(error) or type(error).__name__
     return re.sub(r"^\w+\(host=[^)]*\): ", "", text)

@@ -399,7 +399,8 @@ def test_a_closed_client_refuses() -> None:
 
 def test_closing_ends_the_wait_for_another_attempt() -> None:
     with FaultyAPI([status(429, "TooManyRequests", Retry_After="30")]) as server:
-        client = client_of(server)
+        waiting = threading.Event()
+        client = client_of(server, backoff=Backoff(base=0.0, cap=0.0, random=lambda: waiting.set() or 0.0))
         errors: list[ApiError] = []
 
         def call() -> None:
@@ -410,7 +411,7 @@ def test_closing_ends_the_wait_for_another_attempt() -> None:
 
         thread = threading.Thread(target=call, daemon=True)
         thread.start()
-        server.wait_for_requests(1)
+        assert waiting.wait(10.0)
         client.close()
         thread.join(10.0)
     assert [error.status for error in errors] == [429]
