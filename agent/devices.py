@@ -29,6 +29,9 @@ _EVENT = struct.Struct("iIII")
 
 NAME = "kvm"
 
+_ARRIVALS = (b"add", b"remove")
+# KVM sends "change" for each VM that is made or ended (kernel: kvm_uevent_notify_change): our own guest, too.
+
 
 class Uevents:
     """The kernel's uevents about KVM's misc device."""
@@ -135,14 +138,15 @@ Source = Uevents | Directory
 
 
 def uevent_of_kvm(datagram: bytes) -> str | None:
-    """Returns the action of a kernel uevent about KVM's misc device, None for any other.
+    """Returns ``add`` or ``remove`` for a kernel uevent that says so of KVM's misc device, None for any other.
 
     The datagram is ``ACTION@DEVPATH`` and ``KEY=VALUE`` strings, each ended by NUL. Pure.
     """
     fields = dict(part.partition(b"=")[::2] for part in datagram.split(b"\0"))
     if fields.get(b"SUBSYSTEM") != b"misc" or fields.get(b"DEVNAME") != NAME.encode():
         return None
-    return fields.get(b"ACTION", b"").decode("ascii", "replace") or None
+    action = fields.get(b"ACTION", b"")
+    return action.decode() if action in _ARRIVALS else None
 
 
 def inotify_events(data: bytes) -> Iterator[tuple[int, str]]:

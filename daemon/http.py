@@ -67,7 +67,7 @@ class Endpoints:
         registry: CollectorRegistry,
         ready: Callable[[], str | None],
         page: Callable[[], str],
-        routes: Mapping[str, Callable[[], Content]],
+        routes: Mapping[str, Callable[[], Content | None]],
     ) -> None:
         """Takes the same arguments as `serve`."""
         self._registry = registry
@@ -105,7 +105,10 @@ class Endpoints:
                     return HTTPStatus.OK, (TEXT, b"ok\n")
                 return HTTPStatus.SERVICE_UNAVAILABLE, (TEXT, f"{reason}\n".encode("utf-8", "replace"))
             case path if path in self._routes:
-                return HTTPStatus.OK, self._routes[path]()
+                content = self._routes[path]()
+                if content is None:
+                    return HTTPStatus.SERVICE_UNAVAILABLE, (TEXT, b"not there yet\n")
+                return HTTPStatus.OK, content
             case _:
                 return HTTPStatus.NOT_FOUND, (TEXT, b"not found\n")
 
@@ -294,7 +297,7 @@ def serve(
     registry: CollectorRegistry,
     ready: Callable[[], str | None],
     page: Callable[[], str],
-    routes: Mapping[str, Callable[[], Content]] | None = None,
+    routes: Mapping[str, Callable[[], Content | None]] | None = None,
 ) -> Server:
     """Serves a daemon's endpoints until the server is closed.
 
@@ -305,7 +308,8 @@ def serve(
         registry: What ``/metrics`` shows.
         ready: Returns None when ready, else one line that says what is missing.
         page: Returns the HTML document at ``/``.
-        routes: Further paths, each with a function that returns its content type and body.
+        routes: Further paths, each with a function that returns its content type and body, or None before
+            they are there.
 
     Raises:
         OSError: The address cannot be listened on; one line that names it.

@@ -101,6 +101,7 @@ ADD = (
         (ADD.replace(b"DEVNAME=kvm", b"DEVNAME=kvm2"), None),
         (ADD.replace(b"SUBSYSTEM=misc", b"SUBSYSTEM=block"), None),
         (ADD.replace(b"ACTION=add", b"ACTION="), None),
+        (ADD.replace(b"ACTION=add", b"ACTION=change") + b"EVENT=create\0COUNT=1\0PID=5\0", None),
         (b"", None),
         (b"\xff\0=\0=x", None),
     ],
