@@ -1,10 +1,10 @@
 """Explains why KVM's module is not there, on a CPU that can or does not say that it cannot: pure."""
 
 from linux.architecture import ARCHITECTURES, Architecture
-from linux.cause import Cause, Explanation, take_off, unseen
 from linux.cmdline import normal
+from linux.diagnosis.cause import Cause, Explanation, take_off, unseen
+from linux.diagnosis.survey import Facts
 from linux.kernel_log import Topic, first
-from linux.survey import Facts
 
 _INITCALLS = {"kvm_intel": "vmx_init", "kvm_amd": "svm_init"}
 """What starts a module that is built in, as ``initcall_blacklist=`` names it."""

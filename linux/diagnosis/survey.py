@@ -1,38 +1,23 @@
 """Gathers what a host tells about virtualisation, through a reader of its files.
 
-Everything here may be missing or refused; what could not be read is not known, and `linux.virtualization`
-says so where it matters.
+Everything here may be missing or refused; what could not be read is not known, and the explanation says so
+where it matters.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from linux import cmdline, cpuinfo, hypervisor, kernel_log, misc, modprobe, modules
 from linux.architecture import ARCHITECTURES
 from linux.cmdline import CommandLine
 from linux.cpuinfo import CPUInfo
+from linux.diagnosis.reader import Reader, text
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Message
 from linux.modprobe import Rule
 from linux.modules import Modules
 
 MODULES = frozenset({"kvm", "kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"})
-
-
-class Reader(Protocol):
-    """A host's files; every method but `exists` raises OSError."""
-
-    def read_text(self, path: str) -> str:
-        """Reads a file."""
-
-    def exists(self, path: str) -> bool:
-        """Whether something stands there."""
-
-    def listdir(self, path: str) -> list[str]:
-        """Lists a directory."""
-
-    def kernel_log(self) -> Iterable[str]:
-        """Yields the kernel's messages."""
 
 
 class Facts(NamedTuple):
@@ -61,14 +46,6 @@ class Facts(NamedTuple):
     modules: Modules = Modules()
     rules: tuple[Rule, ...] = ()
     raw_flags: frozenset[str] | None = None
-
-
-def text(reader: Reader, path: str) -> str:
-    """Reads a file, empty where it cannot be read."""
-    try:
-        return reader.read_text(path)
-    except OSError:
-        return ""
 
 
 def registered(reader: Reader) -> int | None:

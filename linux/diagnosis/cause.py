@@ -1,14 +1,26 @@
-"""Causes why KVM is not there, and words that explaining them shares."""
+"""Causes why KVM cannot be used, and words that explaining them shares."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
-from linux.survey import Facts
+from linux.diagnosis.survey import Facts
 
 
 class Cause(StrEnum):
-    """Why KVM is not there; the values are reasons of the `KVM` check."""
+    """Why KVM cannot be used; the values are reasons of the `KVM` check."""
 
+    DEVICE_MISSING = "DeviceMissing"
+    DEVICE_NOT_IN_CONTAINER = "DeviceNotInContainer"
+    WRONG_DEVICE = "WrongDevice"
+    STALE_DEVICE = "StaleDevice"
+    NODEV_MOUNT = "NodevMount"
+    PERMISSION_DENIED = "PermissionDenied"
+    DEVICE_CGROUP_DENIED = "DeviceCgroupDenied"
+    HYPERVISOR_BUSY = "HypervisorBusy"
+    CREATE_VM_FAILED = "CreateVMFailed"
+    CREATE_VCPU_FAILED = "CreateVCPUFailed"
+    GUEST_FAILED = "GuestFailed"
+    RESOURCE_EXHAUSTED = "ResourceExhausted"
     MODULE_NOT_LOADED = "ModuleNotLoaded"
     MODULE_BLACKLISTED = "ModuleBlacklisted"
     MODULE_MISSING = "ModuleMissing"
@@ -21,11 +33,11 @@ class Cause(StrEnum):
 
 
 class Explanation(NamedTuple):
-    """Why KVM is not there.
+    """Why KVM cannot be used.
 
     Attributes:
         cause: The cause.
-        because: What tells it, as a clause.
+        because: What tells it, in one line.
         hint: What to do, None where the cause alone says it.
         ask_cpu: The CPU itself, asked for its raw flags, could still tell more.
     """

@@ -1,15 +1,16 @@
 """Explains why KVM is not there, from what a host tells: pure, and tested by tables.
 
 The order is that of certainty: what the kernel or the configuration says outright, then what the CPU shows,
-then what modules are there (`linux.module_cause`). Nothing is guessed: where evidence cannot decide, the explanation says so and
-names what to look at.
+then what modules are there (`module_cause`). Nothing is guessed: where evidence cannot decide, the
+explanation says so and names what to look at.
 """
 
-from linux import hypervisor, module_cause
+from linux import hypervisor
 from linux.architecture import ARCHITECTURES, Architecture
-from linux.cause import Cause, Explanation, take_off, unseen
+from linux.diagnosis import module_cause
+from linux.diagnosis.cause import Cause, Explanation, take_off, unseen
+from linux.diagnosis.survey import Facts
 from linux.kernel_log import Topic, first
-from linux.survey import Facts
 
 _CLEARCPUID = {"vmx": "133", "svm": "194"}
 """Numbers that ``clearcpuid=`` takes for a flag (kernel: arch/x86/include/asm/cpufeatures.h)."""

@@ -1,0 +1,76 @@
+"""In which mode will virtual machines run, and can they run by emulation?
+
+Where KVM is unusable, QEMU's software emulation (TCG) is what is left. A QEMU at hand is started without a
+machine and asked over QMP (qemu.org: docs/interop/qmp-spec); without one nothing is known: virt-launcher's
+image, say, brings its own.
+"""
+
+from linux import qemu
+from linux.architecture import ARCHITECTURES
+from linux.diagnosis import survey
+from preflight.check import ADVISORY, Run, check
+from preflight.host import Host
+from preflight.result import Finding, Outcome, Status, failing, passing, unknown, warning
+
+USE = 'kubectl patch vmruntime vmruntime --type merge -p \'{"spec":{"useEmulation":true}}\''
+INSTALL = "apt install qemu-system-x86 || dnf install qemu-kvm; then run again"
+
+NOT_NEEDED = passing("NotNeeded")
+EMULATION_ENABLED = warning(
+    "EmulationEnabled", hint="VMs run several times slower; see the result of KVM for the cause"
+)
+EMULATION_AVAILABLE = warning("EmulationAvailable", hint=f"to run VMs slowly on such nodes: {USE}")
+EMULATOR_MISSING = failing("EmulatorMissing", hint=INSTALL)
+EMULATOR_BROKEN = failing("EmulatorBroken", hint=f"reinstall QEMU: {INSTALL}")
+EMULATOR_BROKEN_AND_NEEDED = failing("EmulatorBroken", hint=f"reinstall QEMU: {INSTALL}", blocking=True)
+UNVERIFIED = unknown("Unverified", hint=f"to have it tried on this host: {INSTALL}")
+
+
+@check(
+    "Emulation",
+    question="In which mode will virtual machines run, and can they run by emulation?",
+    weight=ADVISORY,
+    outcomes=(
+        NOT_NEEDED,
+        EMULATION_ENABLED,
+        EMULATION_AVAILABLE,
+        EMULATOR_MISSING,
+        EMULATOR_BROKEN,
+        EMULATOR_BROKEN_AND_NEEDED,
+        UNVERIFIED,
+    ),
+    reads=("the finding of KVM", "qemu-system-* -machine none -accel tcg, over QMP"),
+    source="QEMU: docs/interop/qmp-spec.rst",
+    after=("KVM",),
+)
+def emulation(host: Host, run: Run) -> Finding:
+    """Tells the mode; starts a QEMU only where KVM cannot be used."""
+    found = run.findings.get("KVM")
+    if found is not None and found.outcome.status is Status.PASS:
+        return NOT_NEEDED("VMs run on hardware: KVM works")
+    needed = "VMs can run by emulation only: KVM cannot be used"
+    architecture = survey.architecture(host, survey.processors(host)) or host.own_architecture
+    if not host.is_own_machine():
+        return UNVERIFIED(f"{needed}; nothing of another machine's files is started")
+    for program in qemu.programs(architecture if architecture in ARCHITECTURES else host.own_architecture):
+        try:
+            status, output = host.run_program(
+                (program, *qemu.ARGUMENTS), stdin=qemu.QUESTIONS, timeout=qemu.TIMEOUT
+            )
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            return _broken(run)(f"{needed}; {program}: {error.strerror}")
+        version = qemu.version(output) if status == 0 else ""
+        if not version:
+            return _broken(run)(f"{needed}; {program} ended with status {status}: {qemu.complaint(output)}")
+        outcome = EMULATION_ENABLED if run.use_emulation else EMULATION_AVAILABLE
+        return outcome(f"{needed}; QEMU {version} starts with TCG", evidence={program: version})
+    others = [name for name in qemu.others() if host.exists(name)]
+    if others:
+        return EMULATOR_MISSING(f"{needed}; there is {others[0]}, but none for {architecture}")
+    return UNVERIFIED(f"{needed}; there is no QEMU here to try it with")
+
+
+def _broken(run: Run) -> Outcome:
+    return EMULATOR_BROKEN_AND_NEEDED if run.use_emulation else EMULATOR_BROKEN

@@ -1,0 +1,69 @@
+"""Can the kernel carry virtual machines' network packets (vhost)?
+
+Opens ``/dev/vhost-net`` (kernel: drivers/vhost/net.c), which KubeVirt asks for with virtio networking.
+Without it packets take a detour through QEMU: slower, but they arrive; hence advisory.
+"""
+
+import os
+
+from linux import device_node
+from linux.device_node import Answer
+from linux.diagnosis.reader import words
+from preflight.check import ADVISORY, Run, check
+from preflight.host import Host
+from preflight.result import Finding, failing, passing, unknown
+
+PATH = "/dev/vhost-net"
+NUMBER = (10, 238)
+"""``VHOST_NET_MINOR`` (kernel: Documentation/admin-guide/devices.txt)."""
+
+LOAD = "modprobe vhost_net; to have it after each boot: echo vhost_net > /etc/modules-load.d/vhost_net.conf"
+MAKE = "rm -rf /dev/vhost-net; mknod -m 660 /dev/vhost-net c 10 238; find out what made it"
+
+AVAILABLE = passing("Available")
+DEVICE_MISSING = failing("DeviceMissing", hint=LOAD)
+NOT_A_DEVICE = failing("NotCharacterDevice", hint=MAKE)
+WRONG_DEVICE = failing("WrongDevice", hint=MAKE)
+DRIVER_MISSING = failing("DriverMissing", hint=LOAD)
+ACCESS_DENIED = unknown(
+    "AccessDenied",
+    hint="run as root; in a pod: privileged, or allow the device (docker run --device /dev/vhost-net)",
+)
+OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
+
+
+@check(
+    "VhostNet",
+    question="Can the kernel carry virtual machines' network packets (vhost)?",
+    weight=ADVISORY,
+    outcomes=(
+        AVAILABLE,
+        DEVICE_MISSING,
+        NOT_A_DEVICE,
+        WRONG_DEVICE,
+        DRIVER_MISSING,
+        ACCESS_DENIED,
+        OPEN_FAILED,
+    ),
+    reads=("/dev/vhost-net: open",),
+    source="kernel: drivers/vhost/net.c",
+)
+def vhost_net(host: Host, run: Run) -> Finding:
+    """Opens the device; nothing is set up."""
+    try:
+        number = host.stat(PATH).st_rdev
+        if number and (os.major(number), os.minor(number)) != NUMBER:
+            return WRONG_DEVICE(
+                f"{PATH} is {os.major(number)}:{os.minor(number)}, vhost-net is 10:238; it was not opened"
+            )
+        host.open_device(PATH).close()
+    except OSError as error:
+        outcome = {
+            Answer.ABSENT: DEVICE_MISSING,
+            Answer.NO_DRIVER: DRIVER_MISSING,
+            Answer.NOT_A_DEVICE: NOT_A_DEVICE,
+            Answer.DENIED: ACCESS_DENIED,
+            Answer.OTHER: OPEN_FAILED,
+        }[device_node.answer(error)]
+        return outcome(f"opening {PATH}: {words(error.errno or 0)}", evidence={PATH: words(error.errno or 0)})
+    return AVAILABLE(f"{PATH} opens")

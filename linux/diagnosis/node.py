@@ -1,0 +1,136 @@
+"""Explains a device node that is not there, or that is not KVM's."""
+
+import errno
+import os
+
+from linux import misc, mountinfo, raw_cpuid, view
+from linux.diagnosis import survey, virtualization
+from linux.diagnosis.cause import Cause, Explanation
+from linux.diagnosis.reader import Reader, own, text
+from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR
+
+PATH = "/dev/kvm"
+
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+"""What the kernel answers where no device stands at a path."""
+
+
+def foreign(reader: Reader, number: int) -> Explanation | None:
+    """Explains a character device whose number is not KVM's, None where it is.
+
+    Such a device is better not opened: opening a watchdog's can reboot the machine.
+    """
+    major, minor = os.major(number), os.minor(number)
+    if (major, minor) == (MISC_MAJOR, KVM_MINOR):
+        return None
+    registered = survey.registered(reader)
+    if major == MISC_MAJOR and minor == registered:
+        return None
+    right = KVM_MINOR if registered is None else registered
+    what = f"{PATH} is the character device {major}:{minor}, KVM is {MISC_MAJOR}:{right}"
+    hint = f"rm {PATH} && mknod {PATH} c {MISC_MAJOR} {right}; find out what made it"
+    names = {value: name for name, value in misc.parse(text(reader, "/proc/misc")).items()}
+    driver = names.get(minor, "") if major == MISC_MAJOR else ""
+    if driver or reader.exists(f"/sys/dev/char/{major}:{minor}"):
+        whose = f"the device {driver}" if driver else "another driver's"
+        return Explanation(Cause.WRONG_DEVICE, f"{what}; that is {whose}, so it was not opened", hint)
+    if (names and major == MISC_MAJOR) or reader.exists("/sys/dev/char"):
+        return Explanation(Cause.STALE_DEVICE, f"{what}; no driver stands behind {major}:{minor}", hint)
+    return Explanation(Cause.WRONG_DEVICE, f"{what}; it was not opened", hint)
+
+
+def missing(reader: Reader) -> Explanation:
+    """Explains that no device stands at the path: KVM is not registered, or only the node is not there."""
+    minor = survey.registered(reader)
+    if minor is None:
+        return unregistered(reader)
+    there = f"KVM is registered with the kernel ({MISC_MAJOR}:{minor})"
+    make = f"mknod -m 660 {PATH} c {MISC_MAJOR} {minor} && chgrp kvm {PATH}"
+    link = _link(reader)
+    if link:
+        return Explanation(
+            Cause.DEVICE_MISSING,
+            f"it is a link to {link}, where no device is; {there}",
+            f"rm {PATH} && {make}",
+        )
+    elsewhere = _container_view(reader)
+    if elsewhere:
+        return Explanation(Cause.DEVICE_NOT_IN_CONTAINER, f"{there}, but {elsewhere}")
+    return Explanation(
+        Cause.DEVICE_MISSING,
+        f"{there}, only its device node is missing",
+        f"{make}; where udev runs: udevadm trigger --name-match=kvm",
+    )
+
+
+def stale(reader: Reader) -> Explanation:
+    """Explains a node without a driver; where CPU, firmware or configuration are the cause, these are.
+
+    Such a node is ordinary: systemd makes one at boot for modules that ask for it, loaded or not (kmod(8),
+    static-nodes).
+    """
+    if survey.registered(reader) is not None:
+        return Explanation(
+            Cause.STALE_DEVICE,
+            "no driver answers, although KVM is registered with the kernel",
+            "dmesg | grep -i kvm",
+        )
+    why = unregistered(reader)
+    cause = why.cause
+    if cause in (Cause.MODULE_NOT_LOADED, Cause.MODULE_MISSING, Cause.UNSUPPORTED):
+        cause = Cause.STALE_DEVICE
+    return why._replace(cause=cause, because=f"no driver stands behind the node; {why.because}")
+
+
+def unregistered(reader: Reader) -> Explanation:
+    """Explains why KVM is not registered with the kernel."""
+    facts = survey.take(reader)
+    why = virtualization.explain(facts)
+    if why.ask_cpu and reader.is_own_machine():
+        why = virtualization.explain(facts._replace(raw_flags=_raw_flags(reader)))
+    return why._replace(because=f"KVM is not registered with the kernel: {why.because}")
+
+
+def _raw_flags(reader: Reader) -> frozenset[str]:
+    try:
+        status, output = reader.run_program(raw_cpuid.COMMAND, timeout=raw_cpuid.TIMEOUT)
+    except OSError:
+        return frozenset()
+    return raw_cpuid.parse(output) if status == 0 else frozenset()
+
+
+def _link(reader: Reader) -> str:
+    try:
+        return reader.readlink(PATH)
+    except OSError:
+        return ""
+
+
+def _container_view(reader: Reader) -> str:
+    """Says why the ``/dev`` that we see is not the host's, empty where it is."""
+    if reader.root != "/":
+        if reader.exists("/dev"):
+            return ""
+        return f"{reader.root} has no directory dev: the host's /dev is not mounted there"
+    mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), PATH)
+    if view.is_container_dev(
+        filesystem=mount.kind if mount else "",
+        first_process_has_it=_first_process_has_it(reader),
+        pid_namespace=_namespace(reader, "/proc/self/ns/pid"),
+    ):
+        return "this process is in a container whose /dev does not have it"
+    return ""
+
+
+def _first_process_has_it(reader: Reader) -> bool | None:
+    first, ours = _namespace(reader, "/proc/1/ns/mnt"), _namespace(reader, "/proc/self/ns/mnt")
+    if not first or first == ours or not reader.exists("/proc/1/root/dev"):
+        return None
+    return reader.exists(f"/proc/1/root{PATH}")
+
+
+def _namespace(reader: Reader, path: str) -> str:
+    try:
+        return reader.readlink(path)
+    except OSError:
+        return ""

@@ -1,0 +1,79 @@
+"""What a diagnosis needs of a host; ``preflight.host.Host`` is one."""
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+
+class Reader(Protocol):
+    """A host's files and our own process; what reads raises OSError with the kernel's answer."""
+
+    root: str
+
+    def read_text(self, path: str) -> str:
+        """Reads a file."""
+
+    def exists(self, path: str) -> bool:
+        """Whether something stands there."""
+
+    def listdir(self, path: str) -> list[str]:
+        """Lists a directory."""
+
+    def readlink(self, path: str) -> str:
+        """Reads a symbolic link."""
+
+    def stat(self, path: str) -> os.stat_result:
+        """Returns a file's status."""
+
+    def statvfs(self, path: str) -> os.statvfs_result:
+        """Returns the status of the file system that a file is on."""
+
+    def extended_attributes(self, path: str) -> list[str]:
+        """Returns the names of a file's extended attributes."""
+
+    def kernel_log(self) -> Iterable[str]:
+        """Yields the kernel's messages."""
+
+    def own_process(self, name: str) -> str:
+        """Reads ``/proc/self/NAME`` of our own process."""
+
+    def is_own_machine(self) -> bool:
+        """Whether these are the files of the machine that we run on, and not a captured tree."""
+
+    def run_program(self, arguments: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
+        """Runs a program; returns its exit status and output; raises OSError, also for a time-out."""
+
+    @property
+    def effective_user(self) -> int:
+        """The effective user id of our own process."""
+
+    @property
+    def effective_groups(self) -> frozenset[int]:
+        """The groups of our own process."""
+
+
+def text(reader: Reader, path: str) -> str:
+    """Reads a file, empty where it cannot be read."""
+    try:
+        return reader.read_text(path)
+    except OSError:
+        return ""
+
+
+def own(reader: Reader, name: str) -> str:
+    """Reads ``/proc/self/NAME`` of our own process, empty where it cannot be read."""
+    try:
+        return reader.own_process(name)
+    except OSError:
+        return ""
+
+
+def code(number: int) -> str:
+    """Returns an error's name, such as ``EPERM``."""
+    return errno.errorcode.get(number, str(number))
+
+
+def words(number: int) -> str:
+    """Returns an error as a person reads it: ``Operation not permitted (EPERM)``."""
+    return f"{os.strerror(number)} ({code(number)})"

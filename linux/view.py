@@ -1,0 +1,22 @@
+"""Tells whether the ``/dev`` that we see is the host's own, or that of a container; pure."""
+
+INITIAL_PID_NAMESPACE = "pid:[4026531836]"
+"""``readlink /proc/self/ns/pid`` in no container (kernel: include/linux/proc_ns.h, PROC_PID_INIT_INO)."""
+
+
+def is_container_dev(*, filesystem: str, first_process_has_it: bool | None, pid_namespace: str) -> bool:
+    """Whether a device that is missing in our ``/dev`` stands in the host's.
+
+    There is one devtmpfs for the whole kernel, and a container's ``/dev`` is a tmpfs of its own.
+
+    Args:
+        filesystem: The type of the file system at ``/dev``.
+        first_process_has_it: Whether process 1 sees the device in a mount namespace other than ours; None
+            where that cannot be told.
+        pid_namespace: What the link ``/proc/self/ns/pid`` says.
+    """
+    if filesystem == "devtmpfs":
+        return False
+    if first_process_has_it is not None:
+        return first_process_has_it
+    return bool(pid_namespace) and pid_namespace != INITIAL_PID_NAMESPACE
