@@ -1,0 +1,229 @@
+import errno
+import os
+import re
+import socket
+import stat
+
+import pytest
+from pyfakefs.fake_filesystem import FakeFilesystem
+
+from preflight.host import Device, Host
+
+
+@pytest.fixture
+def host(tmp_path) -> Host:
+    for folder in ("dev", "etc", "proc/sys/kernel/random"):
+        (tmp_path / folder).mkdir(parents=True)
+    return Host(str(tmp_path))
+
+
+def open_descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
+
+
+def test_a_file_is_read_below_the_root(host: Host, tmp_path) -> None:
+    (tmp_path / "etc/os-release").write_text("ID=debian\n")
+    assert host.read_text("/etc/os-release") == "ID=debian\n"
+    assert host.read_bytes("/etc/os-release", limit=4) == b"ID=d"
+
+
+def test_the_path_layer_on_a_made_file_system(fs: FakeFilesystem) -> None:
+    fs.create_file("/host/etc/modprobe.d/kvm.conf", contents="blacklist kvm\n")
+    fs.create_symlink("/host/lib", "/usr/lib")
+    fs.create_dir("/host/usr/lib/modules")
+    host = Host("/host")
+    assert host.read_text("/etc/modprobe.d/kvm.conf") == "blacklist kvm\n"
+    assert host.listdir("/lib") == ["modules"]
+    assert host.readlink("/lib") == "/usr/lib"
+    assert host.exists("/lib/modules")
+    assert not host.exists("/dev/kvm")
+
+
+def test_links_of_the_host_stay_on_the_host(host: Host, tmp_path) -> None:
+    (tmp_path / "etc/real").write_text("inside")
+    (tmp_path / "etc/link").symlink_to("/etc/real")
+    assert host.read_text("/etc/link") == "inside"
+    assert stat.S_ISREG(host.stat("/etc/link").st_mode)
+    assert stat.S_ISLNK(host.stat("/etc/link", follow=False).st_mode)
+    (tmp_path / "etc/passwd-link").symlink_to("/etc/passwd")
+    with pytest.raises(FileNotFoundError):
+        host.read_text("/etc/passwd-link")
+
+
+def test_errors_name_the_path_of_the_host(host: Host, tmp_path) -> None:
+    (tmp_path / "etc/file").touch()
+    (tmp_path / "etc/loop").symlink_to("loop")
+    for call in (host.read_bytes, host.read_text, host.stat, host.statvfs, host.listdir, host.open_device):
+        with pytest.raises(FileNotFoundError) as caught:
+            call("/absent/file")
+        assert caught.value.filename == "/absent/file"
+        assert caught.value.strerror == "No such file or directory"
+        with pytest.raises(OSError, match="/etc/loop") as looped:
+            call("/etc/loop")
+        assert looped.value.errno == errno.ELOOP
+        with pytest.raises(OSError, match="Invalid argument") as invalid:
+            call("/etc/with\0nul")
+        assert invalid.value.errno == errno.EINVAL
+    with pytest.raises(NotADirectoryError):
+        host.listdir("/etc/file")
+    with pytest.raises(OSError, match="/etc/file") as no_link:
+        host.readlink("/etc/file")
+    assert no_link.value.errno == errno.EINVAL
+
+
+def test_what_is_no_file_is_neither_waited_for_nor_left_open(host: Host, tmp_path) -> None:
+    os.mkfifo(tmp_path / "etc/fifo")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "s"))
+        before = open_descriptors()
+        assert host.read_bytes("/etc/fifo") == b""
+        with pytest.raises(IsADirectoryError) as caught:
+            host.read_bytes("/etc")
+        assert caught.value.filename == "/etc"
+        with pytest.raises(OSError, match="'/s'") as no_device:
+            host.read_bytes("/s")
+        assert no_device.value.errno == errno.ENXIO
+        assert open_descriptors() == before
+
+
+def test_a_fifo_that_somebody_holds_open_is_not_waited_for(host: Host, tmp_path) -> None:
+    os.mkfifo(tmp_path / "etc/fifo")
+    holder = os.open(tmp_path / "etc/fifo", os.O_RDWR)
+    try:
+        with pytest.raises(BlockingIOError):
+            host.read_bytes("/etc/fifo")
+    finally:
+        os.close(holder)
+
+
+def test_junk_is_read_as_text(host: Host, tmp_path) -> None:
+    junk = bytes(range(256)) * 300
+    (tmp_path / "etc/junk").write_bytes(junk)
+    assert host.read_bytes("/etc/junk") == junk
+    assert host.read_text("/etc/junk").count("\ufffd") == 128 * 300
+
+
+def test_a_file_without_an_end_has_one() -> None:
+    assert len(Host().read_bytes("/dev/zero", limit=200_000)) == 200_000
+
+
+def test_only_a_character_device_is_opened(host: Host, tmp_path) -> None:
+    (tmp_path / "dev/kvm").touch()
+    os.mkfifo(tmp_path / "dev/fifo")
+    (tmp_path / "dev/null").symlink_to("/dev/absent")
+    for path in ("/dev/kvm", "/dev/fifo", "/dev"):
+        with pytest.raises(OSError, match=f"'{path}'") as caught:
+            host.open_device(path)
+        assert caught.value.errno == errno.ENOTTY
+    with pytest.raises(FileNotFoundError):
+        host.open_device("/dev/null")
+
+
+def test_a_device_answers_its_requests() -> None:
+    with Host().open_device("/dev/null") as device:
+        with pytest.raises(OSError, match="ioctl") as caught:
+            device.ioctl(0xAE00)
+        assert caught.value.errno == errno.ENOTTY
+    device.close()
+
+
+def test_a_device_closes_once() -> None:
+    device = Device(os.open("/dev/null", os.O_RDWR))
+    device.close()
+    device.close()
+    with pytest.raises((OSError, ValueError)):
+        device.ioctl(0)
+
+
+KMSG = (
+    b"6,1,100,-;Linux version 6.18\n"
+    b" SUBSYSTEM=cpu\n"
+    b"4,2,200,-,caller=T1;kvm: disabled; by BIOS\n"
+    b"14,3,300,-;kvm: user space says so\n"
+    b"30,4,400,-;systemd[1]: Started.\n"
+    b"3,5,500,c;kvm_amd: \xff broken\n"
+)
+
+
+def test_the_kernel_log(host: Host, tmp_path) -> None:
+    (tmp_path / "dev/kmsg").write_bytes(KMSG)
+    assert list(host.kernel_log()) == [
+        "Linux version 6.18",
+        "kvm: disabled; by BIOS",
+        "kvm_amd: \ufffd broken",
+    ]
+
+
+def test_a_kernel_log_of_plain_lines(host: Host, tmp_path) -> None:
+    (tmp_path / "dev/kmsg").write_bytes(b"[    0.1] kvm: no; hardware support\n\nlast line without an end")
+    assert list(host.kernel_log()) == ["[    0.1] kvm: no; hardware support", "last line without an end"]
+
+
+def test_a_long_kernel_log_is_not_cut_within_a_line(host: Host, tmp_path) -> None:
+    lines = [f"message {number}" for number in range(20_000)]
+    (tmp_path / "dev/kmsg").write_text("".join(f"6,1,1,-;{line}\n" for line in lines))
+    assert list(host.kernel_log()) == lines
+
+
+def test_a_kernel_log_that_is_not_there_or_no_log(host: Host, tmp_path) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        list(host.kernel_log())
+    assert caught.value.filename == "/dev/kmsg"
+    os.mkfifo(tmp_path / "dev/kmsg")
+    holder = os.open(tmp_path / "dev/kmsg", os.O_RDWR)
+    try:
+        assert list(host.kernel_log()) == []
+    finally:
+        os.close(holder)
+
+
+def test_a_kernel_log_that_is_left_early_is_closed(host: Host, tmp_path) -> None:
+    (tmp_path / "dev/kmsg").write_bytes(KMSG)
+    before = open_descriptors()
+    log = host.kernel_log()
+    assert next(log) == "Linux version 6.18"
+    log.close()  # type: ignore[attr-defined]  # it is a generator
+    assert open_descriptors() == before
+
+
+def test_the_real_kernel_log_of_this_machine() -> None:
+    try:
+        messages = list(Host().kernel_log())
+    except OSError as error:
+        pytest.skip(f"the kernel log cannot be read here: {error}")
+    assert messages
+    assert not [message for message in messages if "\n" in message or re.match(r"\d+,\d+,\d+,", message)]
+
+
+def test_what_the_kernel_says_of_itself(host: Host, tmp_path) -> None:
+    kernel = tmp_path / "proc/sys/kernel"
+    (kernel / "osrelease").write_text("5.14.0-427.el9\n")
+    (kernel / "arch").write_text("s390x\n")
+    (kernel / "random/boot_id").write_text("1f0c\n")
+    assert host.kernel_release() == "5.14.0-427.el9"
+    assert host.machine() == "s390x"
+    assert host.boot_id() == "1f0c"
+
+
+def test_junk_in_what_the_kernel_says_of_itself(host: Host, tmp_path) -> None:
+    kernel = tmp_path / "proc/sys/kernel"
+    (kernel / "osrelease").write_bytes(b"\x1b[2J\xff\n" + b"x" * 1_000_000)
+    (kernel / "arch").mkdir()
+    assert host.kernel_release().isprintable()
+    assert len(host.kernel_release()) <= 128
+    assert host.machine() == os.uname().machine
+    assert host.boot_id() == ""
+
+
+def test_this_machine_is_itself() -> None:
+    host = Host()
+    assert host.kernel_release() == os.uname().release
+    assert host.machine() == os.uname().machine
+    assert len(host.boot_id()) == 36
+
+
+def test_our_own_process_is_seen_whatever_the_root(host: Host) -> None:
+    assert f"Pid:\t{os.getpid()}\n" in host.own_process("status")
+    assert host.effective_user == os.geteuid()
+    with pytest.raises(FileNotFoundError):
+        host.own_process("absent")
