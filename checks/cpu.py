@@ -5,8 +5,8 @@ Reads ``/proc/cpuinfo``, every CPU of it: flags can differ between sockets after
 decides against a guest that ran.
 """
 
+from linux import lookup
 from linux.architecture import ARCHITECTURES
-from linux.diagnosis import survey
 from preflight.check import UNLESS_EMULATED, Run, check
 from preflight.host import Host
 from preflight.result import Finding, Status, failing, passing, skipping, unknown, warning
@@ -19,7 +19,7 @@ FLAG_MISSING = failing(
 )
 FLAG_ON_SOME_CPUS = failing(
     "FlagOnSomeCPUs",
-    hint="update the firmware, enable virtualization for all sockets; grep -cwE 'vmx|svm' /proc/cpuinfo; nproc",
+    hint="update firmware, enable virtualization for all sockets; grep -cwE 'vmx|svm' /proc/cpuinfo; nproc",
 )
 WORKS_WITHOUT_FLAG = warning(
     "WorksWithoutFlag", hint="nothing to do: guests run; a tool that looks for flags only is wrong"
@@ -49,8 +49,8 @@ MAX_NAMED = 8
 )
 def cpu(host: Host, run: Run) -> Finding:
     """Looks for the architecture's flag on every CPU."""
-    info = survey.processors(host)
-    architecture = survey.architecture(host, info)
+    info = lookup.processors(host)
+    architecture = lookup.architecture(host, info)
     known = ARCHITECTURES.get(architecture)
     works = "KVM" in run.findings and run.findings["KVM"].outcome.status is Status.PASS
     if known is not None and not known.flags:

@@ -5,9 +5,8 @@ machine and asked over QMP (qemu.org: docs/interop/qmp-spec); without one nothin
 image, say, brings its own.
 """
 
-from linux import qemu
+from linux import lookup, qemu
 from linux.architecture import ARCHITECTURES
-from linux.diagnosis import survey
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, Outcome, Status, failing, passing, unknown, warning
@@ -49,7 +48,7 @@ def emulation(host: Host, run: Run) -> Finding:
     if found is not None and found.outcome.status is Status.PASS:
         return NOT_NEEDED("VMs run on hardware: KVM works")
     needed = "VMs can run by emulation only: KVM cannot be used"
-    architecture = survey.architecture(host, survey.processors(host)) or host.own_architecture
+    architecture = lookup.architecture(host, lookup.processors(host)) or host.own_architecture
     if not host.is_own_machine():
         return UNVERIFIED(f"{needed}; nothing of another machine's files is started")
     for program in qemu.programs(architecture if architecture in ARCHITECTURES else host.own_architecture):

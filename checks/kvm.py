@@ -6,21 +6,25 @@ in ``/proc/cpuinfo`` decides nothing: there are machines that run guests without
 """
 
 import errno
+import os
 import stat
 import time
+from typing import TYPE_CHECKING
 
 from linux import device_node
-from linux.diagnosis import calls, node, refusal
-from linux.diagnosis.cause import Explanation
-from linux.diagnosis.reader import code, words
+from linux.errors import code, words
 from linux.kvm import uapi
 from linux.kvm.exits import GuestError, GuestTimeoutError
 from linux.kvm.guests import GUESTS
 from linux.kvm.interrupts import TimeLimit
 from linux.kvm.machine import VM, CallError
+from linux.kvm.uapi import PATH
 from preflight.check import UNLESS_EMULATED, Run, check
 from preflight.host import Device, Host
 from preflight.result import Finding, failing, passing, unknown
+
+if TYPE_CHECKING:
+    from linux.diagnosis.cause import Explanation
 
 GUEST_SECONDS = 2.0
 """Time for a guest that needs a millisecond: nested on a busy machine, it can take a hundred times that."""
@@ -148,17 +152,18 @@ _BY_REASON = {outcome.reason: outcome for outcome in reversed(OUTCOMES)}
 def kvm(host: Host, run: Run) -> Finding:
     """Runs a guest, or tells why none runs."""
     try:
-        status = host.stat(node.PATH)
+        status = host.stat(PATH)
         kind = device_node.kind(status.st_mode)
         if not stat.S_ISCHR(status.st_mode):
             return NOT_CHARACTER_DEVICE(
-                f"{node.PATH} is {kind}, not a character device; it was not opened",
-                evidence={node.PATH: kind},
+                f"{PATH} is {kind}, not a character device; it was not opened",
+                evidence={PATH: kind},
             )
-        foreign = node.foreign(host, status.st_rdev)
-        if foreign is not None:
-            return _finding(host, foreign, foreign.because)
-        device = host.open_device(node.PATH)
+        if (os.major(status.st_rdev), os.minor(status.st_rdev)) != (uapi.MISC_MAJOR, uapi.KVM_MINOR):
+            foreign = _foreign(host, status.st_rdev)
+            if foreign is not None:
+                return foreign
+        device = host.open_device(PATH)
     except OSError as error:
         return _not_opened(host, error.errno or 0)
     with device:
@@ -174,12 +179,12 @@ def _use(host: Host, device: Device) -> Finding:
         if number in (errno.EPERM, errno.EACCES):
             return _call_failed(host, "KVM_GET_API_VERSION", number)
         return WRONG_DEVICE(
-            f"{node.PATH} opens, but answers KVM_GET_API_VERSION with {words(number)}: it is not KVM",
+            f"{PATH} opens, but answers KVM_GET_API_VERSION with {words(number)}: it is not KVM",
             evidence={"KVM_GET_API_VERSION": code(number)},
         )
     if version != uapi.API_VERSION:
         return WRONG_DEVICE(
-            f"{node.PATH} opens, but KVM_GET_API_VERSION gives {version}, not {uapi.API_VERSION}",
+            f"{PATH} opens, but KVM_GET_API_VERSION gives {version}, not {uapi.API_VERSION}",
             evidence={"KVM_GET_API_VERSION": str(version)},
         )
     try:
@@ -201,16 +206,29 @@ def _run_guest(device: Device, machine: str) -> Finding:
     with VM(device, machine) as vm, vm.create_vcpu() as vcpu:
         if guest is None:
             return VCPU_CREATED(
-                f"{node.PATH} opens, a VM and a vCPU were created; no instruction was run: there is no guest "
+                f"{PATH} opens, a VM and a vCPU were created; no instruction was run: there is no guest "
                 f"for {machine} yet",
                 evidence=evidence,
             )
         with TimeLimit(GUEST_SECONDS, time.monotonic) as limit:
-            return GUEST_RAN(f"{node.PATH} opens, and {guest(vm, vcpu, limit.expired)}", evidence=evidence)
+            return GUEST_RAN(f"{PATH} opens, and {guest(vm, vcpu, limit.expired)}", evidence=evidence)
+
+
+# What follows is imported where it is needed: a node that runs guests never does.
+
+
+def _foreign(host: Host, number: int) -> Finding | None:
+    """Tells that a device number is not KVM's, None where it is."""
+    from linux.diagnosis import node
+
+    why = node.foreign(host, number)
+    return why and _finding(host, why, why.because, {PATH: f"{os.major(number)}:{os.minor(number)}"})
 
 
 def _not_opened(host: Host, number: int) -> Finding:
     """Tells why the device cannot be opened, or what is not there."""
+    from linux.diagnosis import calls, node, refusal
+
     if number in node.ABSENT:
         why = node.missing(host)
     elif number in (errno.ENODEV, errno.ENXIO):
@@ -221,16 +239,20 @@ def _not_opened(host: Host, number: int) -> Finding:
         why = refusal.kept_away(host, opening=True)
     else:
         why = calls.failed(host, "open", number)
-    message = f"opening {node.PATH}: {words(number)}; {why.because}"
-    return _finding(host, why, message, {node.PATH: code(number)})
+    return _finding(host, why, f"opening {PATH}: {words(number)}; {why.because}", {PATH: code(number)})
 
 
 def _call_failed(host: Host, call: str, number: int) -> Finding:
+    """Tells why a call of the KVM interface failed."""
+    from linux.diagnosis import calls
+
     why = calls.failed(host, call, number)
     return _finding(host, why, f"{call}: {words(number)}; {why.because}", {call: code(number)})
 
 
-def _finding(host: Host, why: Explanation, message: str, evidence: dict[str, str] | None = None) -> Finding:
+def _finding(host: Host, why: "Explanation", message: str, evidence: dict[str, str]) -> Finding:
+    from linux.diagnosis import refusal
+
     outcome = _BY_REASON[why.cause.value]
     if outcome is PERMISSION_DENIED and refusal.is_root(host):
         outcome = PERMISSION_DENIED_TO_ROOT

@@ -5,8 +5,8 @@ in ``/sys/module`` (kernel: Documentation/admin-guide/kernel-parameters.txt, kvm
 …nested). Whether a module is loaded decides nothing: KVM is often built in.
 """
 
-from linux.diagnosis import survey
-from linux.diagnosis.reader import text
+from linux import lookup
+from linux.reader import text
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown, warning
@@ -35,7 +35,7 @@ UNREADABLE = unknown("Unreadable", hint="cat /proc/misc; in a container, mount t
 )
 def kvm_modules(host: Host, run: Run) -> Finding:
     """Looks up the registration, then the backend and its parameters."""
-    minor = survey.registered(host)
+    minor = lookup.registered(host)
     if minor is None:
         if not text(host, "/proc/misc") and not host.exists("/sys/class/misc"):
             return UNREADABLE("neither /proc/misc nor /sys/class/misc can be read")

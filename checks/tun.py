@@ -9,7 +9,7 @@ import os
 
 from linux import device_node
 from linux.device_node import Answer
-from linux.diagnosis.reader import words
+from linux.errors import words
 from preflight.check import BLOCKING, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown

@@ -1,4 +1,4 @@
-"""Why KVM cannot be used: evidence is read through a `reader.Reader`, and told apart.
+"""Why KVM cannot be used: evidence is read through a `linux.reader.Reader`, and told apart.
 
 `node` looks at what stands at ``/dev/kvm``, `refusal` at who may not open it, `calls` at what its ioctls
 answered; `virtualization` and `module_cause` explain why KVM is not registered, purely from the `survey`'s

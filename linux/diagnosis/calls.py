@@ -2,10 +2,10 @@
 
 import errno
 
-from linux import hypervisor
-from linux.diagnosis import refusal, survey
+from linux import hypervisor, lookup
+from linux.diagnosis import refusal
 from linux.diagnosis.cause import Cause, Explanation
-from linux.diagnosis.reader import Reader
+from linux.reader import Reader
 
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """Descriptors or memory are lacking, our own or the host's."""
@@ -30,7 +30,7 @@ def failed(reader: Reader, call: str, number: int) -> Explanation:
         return Explanation(Cause.GUEST_FAILED, "a VM and a vCPU were created, the guest could not be run")
     if number == errno.EBUSY:
         return _busy(reader)
-    platform = survey.processors(reader).platform if number == errno.EINVAL else ""
+    platform = lookup.processors(reader).platform if number == errno.EINVAL else ""
     if platform.startswith("pSeries"):
         return Explanation(
             Cause.NESTED_NOT_EXPOSED,
@@ -50,7 +50,7 @@ def _busy(reader: Reader) -> Explanation:
             f"another hypervisor holds the CPU's extension: module {names} is loaded",
             f"stop its VMs, then: modprobe -r {names}",
         )
-    cpu = survey.processors(reader)
+    cpu = lookup.processors(reader)
     able = frozenset(cpu.cpus_with("vmx", "svm"))
     unable = [str(number) for number in cpu.flags if number not in able]
     if able and unable:

@@ -3,13 +3,11 @@
 import errno
 import os
 
-from linux import misc, mountinfo, raw_cpuid, view
+from linux import lookup, misc, mountinfo, raw_cpuid, view
 from linux.diagnosis import survey, virtualization
 from linux.diagnosis.cause import Cause, Explanation
-from linux.diagnosis.reader import Reader, own, text
-from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR
-
-PATH = "/dev/kvm"
+from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
+from linux.reader import Reader, own, text
 
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 """What the kernel answers where no device stands at a path."""
@@ -23,7 +21,7 @@ def foreign(reader: Reader, number: int) -> Explanation | None:
     major, minor = os.major(number), os.minor(number)
     if (major, minor) == (MISC_MAJOR, KVM_MINOR):
         return None
-    registered = survey.registered(reader)
+    registered = lookup.registered(reader)
     if major == MISC_MAJOR and minor == registered:
         return None
     right = KVM_MINOR if registered is None else registered
@@ -41,7 +39,7 @@ def foreign(reader: Reader, number: int) -> Explanation | None:
 
 def missing(reader: Reader) -> Explanation:
     """Explains that no device stands at the path: KVM is not registered, or only the node is not there."""
-    minor = survey.registered(reader)
+    minor = lookup.registered(reader)
     if minor is None:
         return unregistered(reader)
     there = f"KVM is registered with the kernel ({MISC_MAJOR}:{minor})"
@@ -69,7 +67,7 @@ def stale(reader: Reader) -> Explanation:
     Such a node is ordinary: systemd makes one at boot for modules that ask for it, loaded or not (kmod(8),
     static-nodes).
     """
-    if survey.registered(reader) is not None:
+    if lookup.registered(reader) is not None:
         return Explanation(
             Cause.STALE_DEVICE,
             "no driver answers, although KVM is registered with the kernel",

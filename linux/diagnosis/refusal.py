@@ -9,9 +9,8 @@ import stat
 
 from linux import cgroup, device_node, process
 from linux.diagnosis.cause import Cause, Explanation
-from linux.diagnosis.node import PATH
-from linux.diagnosis.reader import Reader, own, text
-from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR
+from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
+from linux.reader import Reader, own, text
 
 
 def is_root(reader: Reader) -> bool:

@@ -7,15 +7,15 @@ where it matters.
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from linux import cmdline, cpuinfo, hypervisor, kernel_log, misc, modprobe, modules
-from linux.architecture import ARCHITECTURES
+from linux import cmdline, hypervisor, kernel_log, misc, modprobe, modules
 from linux.cmdline import CommandLine
 from linux.cpuinfo import CPUInfo
-from linux.diagnosis.reader import Reader, text
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Message
+from linux.lookup import architecture, processors
 from linux.modprobe import Rule
 from linux.modules import Modules
+from linux.reader import Reader, text
 
 MODULES = frozenset({"kvm", "kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"})
 
@@ -46,33 +46,6 @@ class Facts(NamedTuple):
     modules: Modules = Modules()
     rules: tuple[Rule, ...] = ()
     raw_flags: frozenset[str] | None = None
-
-
-def registered(reader: Reader) -> int | None:
-    """Returns the minor number under which KVM is registered with the kernel, None where it is not.
-
-    Asks ``/proc/misc``, and ``/sys/class/misc/kvm`` where that cannot be read.
-    """
-    try:
-        return misc.parse(reader.read_text("/proc/misc")).get("kvm")
-    except OSError:
-        number = text(reader, "/sys/class/misc/kvm/dev").strip().partition(":")[2]
-        return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else None
-
-
-def processors(reader: Reader) -> CPUInfo:
-    """Reads ``/proc/cpuinfo``; without CPUs where it cannot be read."""
-    return cpuinfo.parse(text(reader, "/proc/cpuinfo"))
-
-
-def architecture(reader: Reader, cpu: CPUInfo) -> str:
-    """Returns ``uname -m`` of a host, empty where nothing tells it.
-
-    ``/proc/sys/kernel/arch`` is there since Linux 6.1 (kernel: Documentation/admin-guide/sysctl/kernel.rst);
-    else the shape of ``/proc/cpuinfo`` tells.
-    """
-    name = text(reader, "/proc/sys/kernel/arch").strip()
-    return name if name in ARCHITECTURES else cpu.architecture
 
 
 def take(reader: Reader) -> Facts:

@@ -1,6 +1,5 @@
-"""What a diagnosis needs of a host; ``preflight.host.Host`` is one."""
+"""What we need of a host; ``preflight.host.Host`` is one."""
 
-import errno
 import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -67,13 +66,3 @@ def own(reader: Reader, name: str) -> str:
         return reader.own_process(name)
     except OSError:
         return ""
-
-
-def code(number: int) -> str:
-    """Returns an error's name, such as ``EPERM``."""
-    return errno.errorcode.get(number, str(number))
-
-
-def words(number: int) -> str:
-    """Returns an error as a person reads it: ``Operation not permitted (EPERM)``."""
-    return f"{os.strerror(number)} ({code(number)})"

@@ -1,0 +1,14 @@
+"""Spells errors of system calls (errno(3))."""
+
+import errno
+import os
+
+
+def code(number: int) -> str:
+    """Returns an error's name, such as ``EPERM``."""
+    return errno.errorcode.get(number, str(number))
+
+
+def words(number: int) -> str:
+    """Returns an error as a person reads it: ``Operation not permitted (EPERM)``."""
+    return f"{os.strerror(number)} ({code(number)})"

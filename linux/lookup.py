@@ -1,0 +1,33 @@
+"""Looks up single facts of a host, through a reader of its files."""
+
+from linux import cpuinfo, misc
+from linux.architecture import ARCHITECTURES
+from linux.cpuinfo import CPUInfo
+from linux.reader import Reader, text
+
+
+def registered(reader: Reader) -> int | None:
+    """Returns the minor number under which KVM is registered with the kernel, None where it is not.
+
+    Asks ``/proc/misc``, and ``/sys/class/misc/kvm`` where that cannot be read.
+    """
+    try:
+        return misc.parse(reader.read_text("/proc/misc")).get("kvm")
+    except OSError:
+        number = text(reader, "/sys/class/misc/kvm/dev").strip().partition(":")[2]
+        return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else None
+
+
+def processors(reader: Reader) -> CPUInfo:
+    """Reads ``/proc/cpuinfo``; without CPUs where it cannot be read."""
+    return cpuinfo.parse(text(reader, "/proc/cpuinfo"))
+
+
+def architecture(reader: Reader, cpu: CPUInfo) -> str:
+    """Returns ``uname -m`` of a host, empty where nothing tells it.
+
+    ``/proc/sys/kernel/arch`` is there since Linux 6.1 (kernel: Documentation/admin-guide/sysctl/kernel.rst);
+    else the shape of ``/proc/cpuinfo`` tells.
+    """
+    name = text(reader, "/proc/sys/kernel/arch").strip()
+    return name if name in ARCHITECTURES else cpu.architecture
