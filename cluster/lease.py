@@ -221,8 +221,7 @@ class Election:
             self._bounded().create(self._collection, {**body, "spec": record.to_dict()})
         else:
             # With its resourceVersion: of two candidates that read the same record, one gets a conflict.
-            spec = {**shapes.mapping(lease, "spec"), **record.to_dict()}
-            self._bounded().replace(self._path, {**lease, "spec": spec})
+            self._bounded().replace(self._path, _with(lease, record))
 
     def _bounded(self) -> Client:
         """Returns a client whose call ends before another candidate may take over."""
@@ -241,7 +240,7 @@ class Election:
                 return
             moment = shapes.micro_timestamp(self._now())
             released = Record("", 1, moment, moment, record.transitions)
-            client.replace(self._path, {**lease, "spec": released.to_dict()})
+            client.replace(self._path, _with(lease, released))
             logger.info("%s: released", self._path)
         except ApiError as error:
             logger.warning("the lease was not released and runs out by itself: %s", error)
@@ -251,3 +250,8 @@ class Election:
         if message != self._said:
             self._said = message
             logger.info("%s: %s", self._path, message)
+
+
+def _with(lease: Mapping[str, object], record: Record) -> Mapping[str, object]:
+    """Returns the Lease with another record, and what others wrote into it kept."""
+    return {**lease, "spec": {**shapes.mapping(lease, "spec"), **record.to_dict()}}

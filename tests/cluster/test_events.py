@@ -1,0 +1,70 @@
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from faultyapi import FaultyAPI, answer, reset, status
+
+from cluster.events import EventRecorder, event_name, reference
+from cluster.resources import CHECKS, NODES
+from cluster.transport import Client, Credentials
+
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+
+
+def recorder(server: FaultyAPI) -> EventRecorder:
+    return EventRecorder(
+        Client(Credentials(server.url)), "vm-preflight", instance="pod-1", now=lambda: MOMENT
+    )
+
+
+def test_an_event_in_its_objects_namespace() -> None:
+    check = reference(CHECKS, "check-1", namespace="vm-system", uid="u1")
+    with FaultyAPI([answer(201, {})]) as server:
+        assert recorder(server).record(check, "Warning", "PreflightFailed", "n1: KVM:\nno device") is True
+        [request] = server.requests
+    assert request.path == "/api/v1/namespaces/vm-system/events"
+    assert request.body == {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "check-1.1886caf21ca08a70", "namespace": "vm-system"},
+        "involvedObject": {
+            "apiVersion": "vm.cluster.gke.io/v1",
+            "kind": "VMRuntimePreflightCheck",
+            "name": "check-1",
+            "namespace": "vm-system",
+            "uid": "u1",
+        },
+        "type": "Warning",
+        "reason": "PreflightFailed",
+        "message": "n1: KVM: no device",
+        "source": {"component": "vm-preflight", "host": "pod-1"},
+        "reportingComponent": "vm-preflight",
+        "reportingInstance": "pod-1",
+        "firstTimestamp": "2026-01-02T03:04:05Z",
+        "lastTimestamp": "2026-01-02T03:04:05Z",
+        "count": 1,
+    }
+
+
+def test_the_event_of_a_cluster_scoped_object_goes_to_default() -> None:
+    with FaultyAPI([answer(201, {})]) as server:
+        recorder(server).record(reference(NODES, "n1"), "Normal", "NodeReadyForVMs", "x" * 5000)
+        [request] = server.requests
+    assert request.path == "/api/v1/namespaces/default/events"
+    assert request.body["involvedObject"] == {"apiVersion": "v1", "kind": "Node", "name": "n1"}
+    assert len(request.body["message"]) <= 1024
+
+
+@pytest.mark.parametrize(
+    "fault", [status(403, "Forbidden", "no right"), status(429, "TooManyRequests"), reset]
+)
+def test_a_lost_event_is_logged_and_no_more(fault, caplog: pytest.LogCaptureFixture) -> None:
+    with FaultyAPI([fault]) as server:
+        assert recorder(server).record(reference(NODES, "n1"), "Normal", "NodeReadyForVMs", "x") is False
+        assert len(server.requests) == 1
+    assert "the Event NodeReadyForVMs on n1 is lost" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["x" * 250, "Hostile Name", "a/../b", "é"])
+def test_a_name_that_cannot_be_formed_is_random(name: str) -> None:
+    assert uuid.UUID(event_name(name, MOMENT)).version == 4
