@@ -138,7 +138,7 @@ Source = Uevents | Directory
 
 
 def uevent_of_kvm(datagram: bytes) -> str | None:
-    """Returns ``add`` or ``remove`` for a kernel uevent that says so of KVM's misc device, None for any other.
+    """Returns ``add`` or ``remove`` of a kernel uevent about KVM's misc device, None for any other uevent.
 
     The datagram is ``ACTION@DEVPATH`` and ``KEY=VALUE`` strings, each ended by NUL. Pure.
     """
