@@ -60,3 +60,10 @@ def control_plane() -> Iterator[ControlPlane]:
     _programs("control_plane")
     with ControlPlane(controller_manager=True) as plane:
         yield plane
+
+
+@pytest.fixture(scope="session")
+def installed(control_plane: ControlPlane) -> ControlPlane:
+    """The control plane with `deploy/` applied; the controller itself does not run, since there is no kubelet."""
+    control_plane.apply_deploy()
+    return control_plane

@@ -1,0 +1,267 @@
+"""The gate on a real API server: when virtual machines can be created, and what a refusal says.
+
+A policy sees a changed VMRuntime some milliseconds later. So each state is reached from one with the opposite
+answer: what is then read can come from the new state only.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+from controlplane import ControlPlane, ControlPlaneError
+from waiting import until
+
+import cluster.resources as names
+
+RUNTIME = names.VM_RUNTIMES.path(names.VM_RUNTIME_NAME)
+KINDS = {
+    "kubevirt.io/v1 VirtualMachine": "virtualmachines",
+    "kubevirt.io/v1 VirtualMachineInstance": "virtualmachineinstances",
+    "vm.cluster.gke.io/v1 VirtualMachine": "virtualmachines",
+}
+VIRTUAL_MACHINE, INSTANCE, GDC_VIRTUAL_MACHINE = KINDS
+MERGE_PATCH = "application/merge-patch+json"
+NEXT = "see why with: kubectl get vmruntimepfc -n vm-system"
+PASSED = {"name": "good", "passed": True, "completionTime": "2026-01-01T00:00:00Z", "failedFeatures": []}
+FAILED = {**PASSED, "name": "bad", "passed": False, "failedFeatures": ["CPU", "KVM"]}
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The cluster from the point of view of somebody who creates virtual machines."""
+
+    plane: ControlPlane
+
+    def runtime(
+        self,
+        *,
+        wanted: bool,
+        in_force: bool | None = None,
+        last: Mapping[str, object] | None = None,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes what people wrote and what the controller did, where every state between answers as before."""
+        if self.plane.request("GET", RUNTIME)[0] == 404:
+            made = {"apiVersion": "vm.cluster.gke.io/v1", "kind": "VMRuntime", "spec": {"enabled": wanted}}
+            body = {**made, "metadata": {"name": names.VM_RUNTIME_NAME}}
+            assert self.plane.request("POST", names.VM_RUNTIMES.path(), body)[0] == 201
+        disabling = (annotations or {}).get(names.DISABLING_ANNOTATION)
+        self._patch("", {"metadata": {"annotations": {names.DISABLING_ANNOTATION: disabling}}})
+        summary = {"lastCompleted": None}  # a merge patch would keep what an older one had
+        self._patch("/status", {"status": {"enabled": in_force, "preflightCheckSummary": summary}})
+        self._patch("/status", {"status": {"preflightCheckSummary": {"lastCompleted": last}}})
+        self._patch("", {"spec": {"enabled": wanted}})
+
+    def _patch(self, subresource: str, change: Mapping[str, object]) -> None:
+        path = f"{RUNTIME}{subresource}"
+        code, answer = self.plane.request("PATCH", path, change, content_type=MERGE_PATCH)
+        assert code == 200, answer
+
+    def refusal(
+        self,
+        kind: str = VIRTUAL_MACHINE,
+        *,
+        owner: Mapping[str, object] | None = None,
+        namespace: str = "default",
+    ) -> str:
+        """Why a virtual machine would be refused; empty when it would be created."""
+        version, _, name = kind.partition(" ")
+        metadata = {"name": "vm", "ownerReferences": [owner] if owner else []}
+        path = f"/apis/{version}/namespaces/{namespace}/{KINDS[kind]}?dryRun=All"
+        code, answer = self.plane.request(
+            "POST", path, {"apiVersion": version, "kind": name, "metadata": metadata}
+        )
+        assert code in (201, 403), answer
+        return "" if code == 201 else str(answer["message"])
+
+    def refuses(self, text: str, kind: str = VIRTUAL_MACHINE, **more: object) -> str:
+        """Waits until creating is refused with this text, and returns the whole message."""
+        ask: Callable[..., str] = self.refusal
+
+        def look() -> str | None:
+            said = ask(kind, **more)
+            return said if text in said else None
+
+        return until(look, f"a refusal with {text!r}")
+
+    def admits(self, kind: str = VIRTUAL_MACHINE, **more: object) -> bool:
+        """Waits until creating is let through."""
+        ask: Callable[..., str] = self.refusal
+        return until(lambda: ask(kind, **more) == "", "a virtual machine let through")
+
+
+@pytest.fixture
+def gate(virtual_machine_kinds: ControlPlane, no_runtime: ControlPlane) -> Iterator[Gate]:
+    """The gate, closed for every kind: it is in force, and nothing has passed yet."""
+    gate = Gate(virtual_machine_kinds)
+    gate.runtime(wanted=True)
+    for kind in KINDS:
+        gate.refuses("no preflight check has finished", kind)
+    return gate
+
+
+def open_again(gate: Gate) -> None:
+    """Opens the gate for every kind, so that a refusal that follows comes from what is done next."""
+    gate.runtime(wanted=True, in_force=True, last=PASSED)
+    assert all(gate.admits(kind) for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_a_runtime_nothing_is_refused(gate: Gate, kind: str) -> None:
+    gate.plane.request("DELETE", RUNTIME)
+
+    assert gate.admits(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_while_disabled_nothing_is_refused_whatever_the_last_check_said(gate: Gate, kind: str) -> None:
+    gate.runtime(wanted=False, in_force=False, last=FAILED)
+
+    assert gate.admits(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_enabled_and_passed_lets_through(gate: Gate, kind: str) -> None:
+    gate.runtime(wanted=True, in_force=True, last=PASSED)
+
+    assert gate.admits(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_enabled_and_failed_refuses_naming_check_features_and_the_next_command(gate: Gate, kind: str) -> None:
+    open_again(gate)
+    gate.runtime(wanted=True, in_force=True, last=FAILED)
+
+    said = gate.refuses("preflight check", kind)
+    assert said.endswith(f": preflight check bad failed (CPU, KVM); {NEXT} bad -o yaml")
+
+
+def test_none_finished_refuses_and_says_how_to_wait(gate: Gate) -> None:
+    said = gate.refusal()
+
+    assert "no preflight check has finished since the VM runtime was enabled" in said
+    assert said.endswith("kubectl get vmruntimepfc -n vm-system --watch")
+
+
+def test_enabled_but_not_yet_acted_on_refuses(gate: Gate) -> None:
+    open_again(gate)
+    gate.runtime(wanted=True, in_force=False)
+
+    assert gate.refuses("no preflight check has finished")
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [
+        ({}, "failed (no node took part);"),
+        ({"message": "2 nodes passed, 3 must"}, "failed (2 nodes passed, 3 must);"),
+        ({"message": "", "failedFeatures": ["Tun"]}, "failed (Tun);"),
+    ],
+)
+def test_the_cause_is_never_empty(gate: Gate, cause: Mapping[str, object], told: str) -> None:
+    open_again(gate)
+    gate.runtime(wanted=True, in_force=True, last={"name": "bad", "passed": False, **cause})
+
+    assert told in gate.refuses("preflight check")
+
+
+def test_a_cause_too_long_for_a_message_still_refuses(gate: Gate) -> None:
+    open_again(gate)
+    features = [f"{'F' * 58}{number:05}" for number in range(256)]
+    gate.runtime(wanted=True, in_force=True, last={**FAILED, "failedFeatures": features})
+
+    assert gate.refuses("the latest preflight check failed")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_switching_off_through_the_resource_refuses(gate: Gate, kind: str) -> None:
+    open_again(gate)
+    gate.runtime(wanted=False, in_force=True, last=PASSED)
+
+    said = gate.refuses("the VM runtime is being switched off", kind)
+    assert said.endswith("kubectl describe vmruntime vmruntime")
+
+
+def test_switching_off_by_the_command_refuses(gate: Gate) -> None:
+    open_again(gate)
+    gate.runtime(wanted=True, in_force=True, last=PASSED, annotations={names.DISABLING_ANNOTATION: "true"})
+
+    assert gate.refuses("the VM runtime is being switched off")
+
+
+@pytest.mark.parametrize(("annotation", "wanted"), [("false", True), ("true", False)])
+def test_the_annotation_alone_closes_nothing(gate: Gate, annotation: str, wanted: bool) -> None:
+    last = PASSED if wanted else FAILED
+    gate.runtime(
+        wanted=wanted, in_force=wanted, last=last, annotations={names.DISABLING_ANNOTATION: annotation}
+    )
+
+    assert gate.admits()
+
+
+def test_a_namespace_can_opt_out(gate: Gate) -> None:
+    plane = gate.plane
+    plane.kubectl("create", "namespace", "break-glass")
+    try:
+        gate.refuses("no preflight check has finished", namespace="break-glass")
+        plane.kubectl("label", "namespace", "break-glass", "kubevm.io/preflight-gate=on")
+        gate.refuses("no preflight check has finished", namespace="break-glass")
+        plane.kubectl("label", "--overwrite", "namespace", "break-glass", "kubevm.io/preflight-gate=off")
+        assert gate.admits(namespace="break-glass")
+        assert gate.refusal() != ""
+    finally:
+        plane.kubectl("delete", "namespace", "break-glass", "--wait=false")
+
+
+OWNER = {
+    "apiVersion": "kubevirt.io/v1",
+    "kind": "VirtualMachine",
+    "name": "vm",
+    "uid": "1",
+    "controller": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "exempt"),
+    [
+        (OWNER, True),
+        ({**OWNER, "controller": False}, False),
+        ({key: value for key, value in OWNER.items() if key != "controller"}, False),
+        ({**OWNER, "kind": "VirtualMachineInstanceReplicaSet"}, False),
+        ({**OWNER, "apiVersion": "example.test/v1"}, False),
+    ],
+)
+def test_an_instance_is_exempt_only_with_a_virtual_machine_as_controller(
+    gate: Gate, owner: Mapping[str, object], exempt: bool
+) -> None:
+    assert (gate.refusal(INSTANCE, owner=owner) == "") is exempt
+
+
+@pytest.mark.parametrize("kind", [VIRTUAL_MACHINE, GDC_VIRTUAL_MACHINE])
+def test_an_owned_virtual_machine_is_not_exempt(gate: Gate, kind: str) -> None:
+    assert gate.refusal(kind, owner=OWNER) != ""
+
+
+def test_what_a_user_of_kubectl_reads_is_one_sentence(gate: Gate) -> None:
+    open_again(gate)
+    gate.runtime(wanted=True, in_force=True, last=FAILED)
+    gate.refuses("preflight check bad")
+    machine = {"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "vm"}}
+
+    with pytest.raises(ControlPlaneError) as refused:
+        gate.plane.kubectl("apply", "-f", "-", stdin=json.dumps(machine))
+
+    said = str(refused.value).partition("denied request: ")[2]
+    assert said == f"preflight check bad failed (CPU, KVM); {NEXT} bad -o yaml"
+
+
+def test_it_can_be_turned_into_a_warning(gate: Gate) -> None:
+    path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/vm-preflight-gate"
+    try:
+        gate.plane.request("PATCH", path, {"spec": {"validationActions": ["Warn"]}}, content_type=MERGE_PATCH)
+        assert gate.admits()
+    finally:
+        gate.plane.request("PATCH", path, {"spec": {"validationActions": ["Deny"]}}, content_type=MERGE_PATCH)
+        gate.refuses("no preflight check has finished")
