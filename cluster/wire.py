@@ -38,6 +38,9 @@ from cluster.errors import (
 CONNECT_TIMEOUT = 5.0
 """Seconds for the TCP connection and the TLS handshake, each."""
 
+POOL_SIZE = 16
+"""Idle connections that are kept: one for each thread that may call at once."""
+
 _busy: dict[int, HTTPConnection] = {}
 """The connection that each thread uses now, by thread identifier: what `Wire.interrupt` cuts."""
 
@@ -115,13 +118,15 @@ def _pool(credentials: Credentials) -> tuple[urllib3.HTTPConnectionPool, str]:
     proxy = _parse(credentials.proxy, "a proxy") if credentials.proxy else None
     manager = urllib3.ProxyManager(proxy.url) if proxy else urllib3.PoolManager()
     options = manager.connection_pool_kw
-    options.update(maxsize=4, socket_options=_socket_options())
+    options.update(maxsize=POOL_SIZE, socket_options=_socket_options())
     if url.scheme == "https":
         options["ssl_context"] = _tls_context(credentials)
         options["server_hostname"] = credentials.server_name or None
     pool = manager.connection_from_url(f"{url.scheme}://{url.netloc}")
     pool.ConnectionCls = _TrackedTLS if url.scheme == "https" else _Tracked
-    return pool, (url.path or "").rstrip("/")
+    # A proxy is asked for plain HTTP by whole URLs; for HTTPS it only opens a tunnel.
+    base = f"http://{url.netloc}" if proxy and url.scheme == "http" else ""
+    return pool, base + (url.path or "").rstrip("/")
 
 
 class Wire:
@@ -173,6 +178,8 @@ class Wire:
         sent = {"User-Agent": self._user_agent, **headers, **self._authenticate(request)}
         response: urllib3.BaseHTTPResponse | None = None
         complete = False
+        # A thread may call while it stands in the middle of a watch: that one is its connection again then.
+        outer, nested = _busy.pop(thread, None), thread in self._callers
         self._callers.add(thread)
         try:
             if self._closed.is_set():
@@ -187,6 +194,7 @@ class Wire:
                 ),
                 retries=False,
                 redirect=False,
+                assert_same_host=False,
                 preload_content=False,
             )
             yield response
@@ -197,8 +205,11 @@ class Wire:
             message = f"{self._server}: {_describe(error)}"
             raise ApiError(0, _reason(error), message, request=request) from error
         finally:
-            self._callers.discard(thread)
             _busy.pop(thread, None)
+            if outer is not None:
+                _busy[thread] = outer
+            if not nested:
+                self._callers.discard(thread)
             if response is not None:
                 # Only a connection whose answer was read to its end can be used again.
                 (response.release_conn if complete else response.close)()

@@ -415,3 +415,60 @@ def test_closing_ends_the_wait_for_another_attempt() -> None:
         client.close()
         thread.join(10.0)
     assert [error.status for error in errors] == [429]
+
+
+def test_an_error_does_not_cost_the_connection() -> None:
+    with FaultyAPI([status(404, "NotFound"), status(409, "Conflict"), OK]) as server:
+        client = client_of(server)
+        for _ in range(2):
+            with pytest.raises(ApiError):
+                client.get("/p")
+        client.get("/p")
+        assert server.connections == 1
+
+
+def test_a_watch_that_is_left_early_gives_up_its_connection() -> None:
+    with FaultyAPI([Live(event("ADDED", {})), OK]) as server:
+        client = client_of(server)
+        events = watch(client)
+        next(events)
+        events.close()
+        assert client.get("/p") == {"kind": "ConfigMap"}
+        assert server.connections == 2
+
+
+def test_a_watch_can_be_ended_after_a_call_in_its_midst() -> None:
+    with FaultyAPI([Live(event("ADDED", {})), OK]) as server:
+        client = client_of(server)
+        called = threading.Event()
+        errors: list[ApiError] = []
+
+        def follow() -> None:
+            try:
+                for _ in watch(client, read_timeout=60.0):
+                    client.get("/p")
+                    called.set()
+            except ApiError as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=follow, daemon=True)
+        thread.start()
+        assert called.wait(10.0)
+        client.close()
+        thread.join(10.0)
+        assert [error.reason for error in errors] == ["Closed"]
+
+
+def test_plain_http_through_a_proxy_asks_for_whole_urls() -> None:
+    with FaultyAPI([OK]) as proxy:
+        Client(Credentials("http://api.example:8080/base", proxy=proxy.url)).get("/p")
+        [request] = proxy.requests
+    assert request.headers["host"] == "api.example:8080"
+    assert request.path == "/base/p"
+
+
+def test_https_through_a_proxy_asks_for_a_tunnel() -> None:
+    with FaultyAPI([answer(403, b"no")]) as proxy, pytest.raises(ApiError) as caught:
+        Client(Credentials("https://api.example:6443", proxy=proxy.url), attempts=1).get("/p")
+    assert [(request.method, request.path) for request in proxy.requests] == [("CONNECT", "api.example:6443")]
+    assert caught.value.reason == "Unreachable"

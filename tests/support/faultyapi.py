@@ -7,6 +7,7 @@ import contextlib
 import json
 import queue
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Mapping
@@ -146,10 +147,19 @@ class Live:
 
 @dataclass
 class FaultyAPI:
-    """The server: each request is answered by the next responder; after the last one by silence."""
+    """The server: each request is answered by the next responder; after the last one by silence.
+
+    Attributes:
+        script: The responders that are still to come.
+        tls: Serves HTTPS.
+        requests: What came.
+        connections: How many connections were made.
+    """
 
     script: list[Responder] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
     requests: list[Request] = field(default_factory=list)
+    connections: int = 0
 
     def __enter__(self) -> Self:
         self._over = threading.Event()
@@ -170,7 +180,7 @@ class FaultyAPI:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def wait_for_requests(self, count: int) -> list[Request]:
         """Waits until so many requests came, and returns them."""
@@ -186,11 +196,17 @@ class FaultyAPI:
             except OSError:  # closed
                 return
             self._open.append(connection)
+            self.connections += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
         # A client that goes away ends this in an OSError, a responder that closed the file in a ValueError.
-        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as file:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.suppress(OSError, ValueError))
+            if self.tls:
+                connection = self.tls.wrap_socket(connection, server_side=True)
+            stack.enter_context(connection)
+            file = stack.enter_context(connection.makefile("rb"))
             while line := file.readline().decode():
                 method, target, _ = line.split(" ", 2)
                 headers: dict[str, str] = {}
@@ -199,8 +215,9 @@ class FaultyAPI:
                     headers[name.lower()] = value.strip()
                 body = file.read(int(headers.get("content-length", "0")))
                 url = urlsplit(target)
+                path = target if method == "CONNECT" else url.path
                 request = Request(
-                    method, url.path, dict(parse_qsl(url.query)), headers, json.loads(body) if body else None
+                    method, path, dict(parse_qsl(url.query)), headers, json.loads(body) if body else None
                 )
                 with self._lock:
                     self.requests.append(request)
