@@ -184,11 +184,12 @@ class Link:
         if isinstance(reply, wire.DeviceChange):
             self._on_device(reply.change)
             return
-        with self._lock:
-            call, self._call = self._call, None
-        if call is not None and isinstance(reply, wire.Answer):
-            call.finish(reply.report)
-            return
+        if isinstance(reply, wire.Answer):
+            with self._lock:
+                call, self._call = self._call, None
+            if call is not None:
+                call.finish(reply.report)
+                return
         raise wire.WireError(f"a {type(reply).__name__} that nobody asked for")
 
     def _down(self, problem: ProbeError, *, greeted: bool) -> None:
