@@ -1,0 +1,77 @@
+"""The check Emulation: the mode that follows from KVM, and what a QEMU at hand answers."""
+
+import errno
+
+import machines
+import pytest
+from memoryhost import MemoryHost, fail
+
+from checks import emulation as module
+from checks.emulation import emulation
+from preflight.check import Run
+from preflight.result import Finding, Outcome, failing, passing, unknown
+
+WORKS = {"KVM": Finding(passing("GuestRan"), "")}
+BROKEN = {"KVM": Finding(failing("DisabledByFirmware", hint="enable it"), "")}
+NOT_TOLD = {"KVM": Finding(unknown("PermissionDenied", hint="sudo"), "")}
+
+QEMU = "/usr/bin/qemu-system-x86_64"
+GOOD = (
+    0,
+    b'{"QMP": {"version": {"qemu": {"micro": 0, "minor": 1, "major": 9}}}}\n' + 3 * b'{"return": {}}\n',
+)
+NO_TCG = (1, b"qemu-system-x86_64: -accel tcg: invalid accelerator tcg\n")
+
+
+def ask(
+    findings: dict[str, Finding], program: object = None, *, use: bool = False
+) -> tuple[Finding, MemoryHost]:
+    host = MemoryHost({"/proc/cpuinfo": machines.x86()})
+    if program is not None:
+        host.programs[QEMU] = program  # type: ignore[assignment] # a table's column
+    return emulation(host, Run(findings=findings, use_emulation=use)), host
+
+
+@pytest.mark.parametrize(
+    ("findings", "program", "use", "outcome", "words"),
+    [
+        (WORKS, GOOD, True, module.NOT_NEEDED, "KVM works"),
+        (BROKEN, GOOD, True, module.EMULATION_ENABLED, "QEMU 9.1.0"),
+        (BROKEN, GOOD, False, module.EMULATION_AVAILABLE, "QEMU 9.1.0"),
+        (NOT_TOLD, GOOD, False, module.EMULATION_AVAILABLE, "QEMU 9.1.0"),
+        ({}, GOOD, False, module.EMULATION_AVAILABLE, "QEMU 9.1.0"),
+        (BROKEN, NO_TCG, False, module.EMULATOR_BROKEN, "invalid accelerator tcg"),
+        (BROKEN, NO_TCG, True, module.EMULATOR_BROKEN_AND_NEEDED, "invalid accelerator tcg"),
+        (BROKEN, (-9, b""), True, module.EMULATOR_BROKEN_AND_NEEDED, "-9"),
+        (BROKEN, (0, b'{"QMP": {}}\n'), False, module.EMULATOR_BROKEN, "status 0"),
+        (BROKEN, fail(errno.ETIMEDOUT), False, module.EMULATOR_BROKEN, "timed out"),
+        (BROKEN, fail(errno.EACCES), True, module.EMULATOR_BROKEN_AND_NEEDED, "Permission denied"),
+        (BROKEN, None, True, module.UNVERIFIED, "no QEMU"),
+    ],
+)
+def test_emulation(
+    findings: dict[str, Finding], program: object, use: bool, outcome: Outcome, words: str
+) -> None:
+    finding, host = ask(findings, program, use=use)
+    assert finding.outcome is outcome
+    assert words in finding.message
+    assert bool(host.started) is (outcome is not module.NOT_NEEDED)
+
+
+def test_a_qemu_for_another_architecture_is_none() -> None:
+    host = MemoryHost({"/proc/cpuinfo": machines.x86(), "/usr/bin/qemu-system-aarch64": ""})
+    assert emulation(host, Run(findings=BROKEN)).outcome is module.EMULATOR_MISSING
+
+
+def test_nothing_is_started_for_another_machine() -> None:
+    host = MemoryHost({"/proc/cpuinfo": machines.ARM})
+    host.own_machine = False
+    host.programs[QEMU] = GOOD
+    assert emulation(host, Run(findings=BROKEN)).outcome is module.UNVERIFIED
+    assert host.started == []
+
+
+def test_only_a_proven_failure_that_matters_blocks() -> None:
+    assert [outcome for outcome in emulation.outcomes if outcome.blocking] == [
+        module.EMULATOR_BROKEN_AND_NEEDED
+    ]
