@@ -38,16 +38,13 @@ class Parser(argparse.ArgumentParser):
     ) -> None:
         """Adds ``--name VALUE``, by default the value of ``VM_PREFLIGHT_NAME``, else ``default``."""
         variable = variable_of(name)
-        text = os.environ.get(variable)
-        value = default
-        if text is not None:
-            try:
-                value = convert(text)
-            except (argparse.ArgumentTypeError, ValueError) as error:
-                self.error(f"environment variable {variable}: {error}")
-        spellings = (short, name) if short else (name,)
+        value = self._from_environment(variable, convert, default)
         self.add_argument(
-            *spellings, type=convert, default=value, metavar=metavar, help=f"{help} [${variable}]"
+            *((short, name) if short else (name,)),
+            type=telling(convert),
+            default=value,
+            metavar=metavar,
+            help=f"{help} [${variable}]",
         )
 
     def flag(self, name: str, *, help: str) -> None:  # noqa: A002 -- argparse's own name for it
