@@ -20,12 +20,16 @@ OPTIONS = [
 
 
 def main() -> None:
-    """Writes runtime.txt (what the image installs) and dev.txt (that and the tests' tools)."""
+    """Writes runtime.txt (what the image installs), dev.txt (that and the tests' tools) and build.txt."""
     with tempfile.TemporaryDirectory() as directory:
         venv.create(directory, with_pip=True)
         pip_compile = Path(directory, "bin", "pip-compile")
         subprocess.run([pip_compile.with_name("pip"), "install", "--quiet", "pip-tools"], check=True)
-        for name, extra in (("runtime", []), ("dev", ["--extra=dev"])):
+        for name, extra in (
+            ("runtime", []),
+            ("dev", ["--extra=dev"]),
+            ("build", ["--build-deps-for=wheel", "--only-build-deps"]),
+        ):
             output = HERE / f"{name}.txt"
             command = [
                 pip_compile,

@@ -64,6 +64,6 @@ def control_plane() -> Iterator[ControlPlane]:
 
 @pytest.fixture(scope="session")
 def installed(control_plane: ControlPlane) -> ControlPlane:
-    """The control plane with `deploy/` applied; the controller itself does not run, since there is no kubelet."""
+    """The control plane with `deploy/` applied; no kubelet is there to run the controller."""
     control_plane.apply_deploy()
     return control_plane

@@ -79,7 +79,7 @@ class ControlPlane:
         """
         self.directory = self._given or Path(tempfile.mkdtemp(prefix="vm-preflight-"))
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._etcd_port, self._peer_port, self._port = _free_ports(3)
+        self._etcd_port, self._peer_port, self._port = free_ports(3)
         self.server = f"https://{LOOPBACK}:{self._port}"
         self.ca_file = self.directory / "pki" / "apiserver.crt"
         with (self.directory / "tokens.csv").open("w", newline="") as file:
@@ -324,7 +324,7 @@ class ControlPlane:
         return self.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")[0] == 200
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago, each different."""
     sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in sockets]

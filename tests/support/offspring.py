@@ -1,7 +1,7 @@
 """Starts processes that end with the one that started them, also when that one is killed.
 
-`PR_SET_PDEATHSIG` (prctl(2)) is set by this file run as a program, which then becomes the program asked for: the process
-keeps the pid that `subprocess` knows, and no code of ours runs in a forked child of a threaded process.
+`PR_SET_PDEATHSIG` (prctl(2)) is set by this file run as a program, which then becomes the one asked for. So the
+process keeps the pid that `subprocess` knows, and no code of ours runs in a forked child of a threaded process.
 The kernel sends the signal when the *thread* that started the process ends: start them from one that stays.
 """
 
