@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from linux import device_node
-from linux.errors import code, words
+from linux.errors import EXHAUSTED, code, words
 from linux.kvm import uapi
 from linux.kvm.exits import GuestError, GuestTimeoutError
 from linux.kvm.guests import GUESTS
@@ -227,6 +227,8 @@ def _foreign(host: Host, number: int) -> Finding | None:
 
 def _not_opened(host: Host, number: int) -> Finding:
     """Tells why the device cannot be opened, or what is not there."""
+    if number in EXHAUSTED:  # nothing can be imported without a descriptor
+        return _exhausted(f"opening {PATH}", number)
     from linux.diagnosis import calls, node, refusal
 
     if number in node.ABSENT:
@@ -244,10 +246,19 @@ def _not_opened(host: Host, number: int) -> Finding:
 
 def _call_failed(host: Host, call: str, number: int) -> Finding:
     """Tells why a call of the KVM interface failed."""
+    if number in EXHAUSTED:
+        return _exhausted(call, number)
     from linux.diagnosis import calls
 
     why = calls.failed(host, call, number)
     return _finding(host, why, f"{call}: {words(number)}; {why.because}", {call: code(number)})
+
+
+def _exhausted(call: str, number: int) -> Finding:
+    return RESOURCE_EXHAUSTED(
+        f"{call}: {words(number)}; this process or the host lacks descriptors or memory",
+        evidence={call: code(number)},
+    )
 
 
 def _finding(host: Host, why: "Explanation", message: str, evidence: dict[str, str]) -> Finding:

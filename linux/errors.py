@@ -3,6 +3,9 @@
 import errno
 import os
 
+EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
+"""Descriptors or memory are lacking, our own or the host's."""
+
 
 def code(number: int) -> str:
     """Returns an error's name, such as ``EPERM``."""

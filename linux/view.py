@@ -4,19 +4,22 @@ INITIAL_PID_NAMESPACE = "pid:[4026531836]"
 """``readlink /proc/self/ns/pid`` in no container (kernel: include/linux/proc_ns.h, PROC_PID_INIT_INO)."""
 
 
-def is_container_dev(*, filesystem: str, first_process_has_it: bool | None, pid_namespace: str) -> bool:
+def is_container_dev(
+    *, filesystem: str, init_has_it: bool | None, other_mounts: bool, pid_namespace: str
+) -> bool:
     """Whether a device that is missing in our ``/dev`` stands in the host's.
 
     There is one devtmpfs for the whole kernel, and a container's ``/dev`` is a tmpfs of its own.
 
     Args:
         filesystem: The type of the file system at ``/dev``.
-        first_process_has_it: Whether process 1 sees the device in a mount namespace other than ours; None
-            where that cannot be told.
+        init_has_it: Whether init sees the device in a mount namespace other than ours; None where that cannot
+            be told.
+        other_mounts: Our mount namespace is not init's.
         pid_namespace: What the link ``/proc/self/ns/pid`` says.
     """
     if filesystem == "devtmpfs":
         return False
-    if first_process_has_it is not None:
-        return first_process_has_it
-    return bool(pid_namespace) and pid_namespace != INITIAL_PID_NAMESPACE
+    if init_has_it is not None:
+        return init_has_it
+    return other_mounts or (bool(pid_namespace) and pid_namespace != INITIAL_PID_NAMESPACE)

@@ -7,9 +7,6 @@ from linux.diagnosis import refusal
 from linux.diagnosis.cause import Cause, Explanation
 from linux.reader import Reader
 
-EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
-"""Descriptors or memory are lacking, our own or the host's."""
-
 OTHER_HYPERVISORS = ("vboxdrv", "vmmon", "jailhouse")
 """Modules that take the CPU's extension for themselves."""
 
@@ -20,8 +17,6 @@ def failed(reader: Reader, call: str, number: int) -> Explanation:
     """Explains the error number that a call gave; ``open`` is that of the device."""
     if number in (errno.EPERM, errno.EACCES):
         return refusal.kept_away(reader, opening=False)
-    if number in EXHAUSTED:
-        return Explanation(Cause.RESOURCE_EXHAUSTED, "this process or the host lacks memory or descriptors")
     if call in _VCPU_CALLS:
         return Explanation(Cause.CREATE_VCPU_FAILED, "a VM was created, a vCPU was not")
     if call == "open" and number != errno.EBUSY:

@@ -20,7 +20,6 @@ class Cause(StrEnum):
     CREATE_VM_FAILED = "CreateVMFailed"
     CREATE_VCPU_FAILED = "CreateVCPUFailed"
     GUEST_FAILED = "GuestFailed"
-    RESOURCE_EXHAUSTED = "ResourceExhausted"
     MODULE_NOT_LOADED = "ModuleNotLoaded"
     MODULE_BLACKLISTED = "ModuleBlacklisted"
     MODULE_MISSING = "ModuleMissing"

@@ -111,20 +111,32 @@ def _container_view(reader: Reader) -> str:
             return ""
         return f"{reader.root} has no directory dev: the host's /dev is not mounted there"
     mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), PATH)
+    other_mounts, init_has_it = _init_view(reader)
     if view.is_container_dev(
         filesystem=mount.kind if mount else "",
-        first_process_has_it=_first_process_has_it(reader),
+        init_has_it=init_has_it,
+        other_mounts=other_mounts,
         pid_namespace=_namespace(reader, "/proc/self/ns/pid"),
     ):
         return "this process is in a container whose /dev does not have it"
     return ""
 
 
-def _first_process_has_it(reader: Reader) -> bool | None:
-    first, ours = _namespace(reader, "/proc/1/ns/mnt"), _namespace(reader, "/proc/self/ns/mnt")
-    if not first or first == ours or not reader.exists("/proc/1/root/dev"):
-        return None
-    return reader.exists(f"/proc/1/root{PATH}")
+def _init_view(reader: Reader) -> tuple[bool, bool | None]:
+    """Whether init's mounts are others than ours, and whether it sees the device (None: not told).
+
+    Process 2, kthreadd, stands in for a process 1 that may not be looked at: kernel threads are in the first
+    mount namespace.
+    """
+    ours, other = _namespace(reader, "/proc/self/ns/mnt"), False
+    for process in (1, 2):
+        theirs = _namespace(reader, f"/proc/{process}/ns/mnt")
+        if theirs and theirs == ours:
+            return False, None
+        other = other or bool(theirs)
+        if theirs and reader.exists(f"/proc/{process}/root/dev"):
+            return True, reader.exists(f"/proc/{process}/root{PATH}")
+    return other, None
 
 
 def _namespace(reader: Reader, path: str) -> str:
