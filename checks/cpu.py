@@ -15,7 +15,7 @@ PATH = "/proc/cpuinfo"
 
 FLAG_PRESENT = passing("FlagPresent")
 FLAG_MISSING = failing(
-    "FlagMissing", hint="see the result of KVM for the cause; else enable Intel VT-x or AMD SVM in firmware"
+    "FlagMissing", hint="the result of KVM has the cause and what to do: vm-preflight run --only KVM"
 )
 FLAG_ON_SOME_CPUS = failing(
     "FlagOnSomeCPUs",
@@ -59,12 +59,13 @@ def cpu(host: Host, run: Run) -> Finding:
         message = f"{PATH} shows no CPU that we know: it is empty, unreadable or of another architecture"
         return WORKS_WITHOUT_FLAG(f"{message}; but guests run") if works else UNREADABLE(message)
     able = info.cpus_with(*known.flags)
-    evidence = {PATH: f"{len(able)} of {len(info.flags)} CPUs: {info.name}"}
+    evidence = {PATH: f"{len(able)} of {len(info.flags)} CPUs"}
+    name = f" ({info.name})" if info.name else ""
     if len(able) == len(info.flags):
         flag = next(flag for flag in known.flags if info.has(flag))
-        return FLAG_PRESENT(f"all {len(able)} CPUs have {flag} ({info.name})", evidence=evidence)
+        return FLAG_PRESENT(f"all {len(able)} CPUs have {flag}{name}", evidence=evidence)
     if not able:
-        message = f"none of {len(info.flags)} CPUs has {known.feature} ({info.name})"
+        message = f"none of {len(info.flags)} CPUs has {known.feature}{name}"
         return (WORKS_WITHOUT_FLAG if works else FLAG_MISSING)(
             f"{message}; but guests run" if works else message, evidence=evidence
         )

@@ -20,7 +20,7 @@ NO_HARDWARE_PAGING = warning(
     hint="VMs will be slow; remove ept=0 or npt=0: grep -rE 'ept|npt' /etc/modprobe.d /proc/cmdline",
 )
 NOT_REGISTERED = failing(
-    "NotRegistered", hint="see the result of KVM for the cause; else: modprobe kvm_intel || modprobe kvm_amd"
+    "NotRegistered", hint="the result of KVM has the cause and what to do: vm-preflight run --only KVM"
 )
 UNREADABLE = unknown("Unreadable", hint="cat /proc/misc; in a container, mount the host's /proc")
 

@@ -52,7 +52,6 @@ GOOGLE = Hypervisor(
 AMAZON = Hypervisor(
     "Amazon EC2",
     "choose a bare-metal instance type (*.metal), or one whose CPU options offer nested virtualization",
-    certain=False,
 )
 VIRTUAL_BOX = Hypervisor("VirtualBox", "with the VM off: VBoxManage modifyvm NAME --nested-hw-virt on")
 XEN = Hypervisor(

@@ -12,6 +12,13 @@ from linux.diagnosis.cause import Cause, Explanation, take_off, unseen
 from linux.diagnosis.survey import Facts
 from linux.kernel_log import Topic, first
 
+_HINTS = {
+    "aarch64": "dmesg | grep -iE 'EL1|EL2|kvm'; have firmware and boot loader start the kernel at EL2",
+    "s390x": "have SIE (start interpretive execution) enabled for this LPAR, or use another one",
+    "riscv64": "dmesg | grep -i kvm; a CPU with the hypervisor extension is needed",
+}
+"""What to look at where a CPU other than x86 seems not to be able."""
+
 _CLEARCPUID = {"vmx": "133", "svm": "194"}
 """Numbers that ``clearcpuid=`` takes for a flag (kernel: arch/x86/include/asm/cpufeatures.h)."""
 
@@ -110,6 +117,7 @@ def _without_flag(facts: Facts, architecture: Architecture) -> Explanation:
     return Explanation(
         Cause.NO_VIRTUALIZATION,
         f"{none}; whether they lack it or firmware hides it cannot be told apart{unseen(facts)}",
+        _HINTS.get(facts.architecture),
         ask_cpu=facts.raw_flags is None,
     )
 
@@ -124,4 +132,5 @@ def _without_flags_to_see(facts: Facts, architecture: Architecture) -> Explanati
         Cause.NO_VIRTUALIZATION,
         f"{none}; whether the CPU lacks {architecture.feature} or firmware started the kernel without it "
         f"cannot be told apart{unseen(facts)}",
+        _HINTS.get(facts.architecture),
     )
