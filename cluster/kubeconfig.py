@@ -4,6 +4,7 @@ The only module that imports the ``kubernetes`` package, and only when it is cal
 20 MiB, which the agent in its pod does not spend.
 """
 
+import logging
 import os
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -32,16 +33,23 @@ def load(path: str | None = None) -> Credentials:
         raise CredentialsError(f"{files}: no such kubeconfig file")
     configuration = Configuration()
     configuration.proxy = ""
+    heard = _Heard()
+    logging.getLogger().addHandler(heard)
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call]  # the package is typed in part only
             files, client_configuration=configuration, persist_config=False
         )
     except Exception as error:  # the package answers junk with whatever comes to it
         raise CredentialsError(f"{files}: not a usable kubeconfig: {one_line(str(error))}") from error
+    finally:
+        logging.getLogger().removeHandler(heard)
 
     def authorization() -> str:
         return configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
 
+    anonymous = not authorization() and not configuration.cert_file
+    if anonymous and heard.said:
+        raise CredentialsError(f"{files}: no credentials: {one_line(heard.said)}")
     return Credentials(
         server=configuration.host,
         ca_file=configuration.ssl_ca_cert or "",
@@ -52,6 +60,17 @@ def load(path: str | None = None) -> Credentials:
         server_name=configuration.tls_server_name or "",
         proxy=configuration.proxy or _proxy_of_environment(configuration.host),
     )
+
+
+class _Heard(logging.Handler):
+    """Keeps the last error that is logged: a failed exec plugin is logged by the package and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said = record.getMessage()
 
 
 def _proxy_of_environment(server: str) -> str:

@@ -12,19 +12,15 @@ from threading import Thread
 from typing import Self
 from urllib.parse import urlencode
 
-import urllib3
-
 from cluster import shapes
+from cluster.answers import Object, decode, event, failure, lines
 from cluster.backoff import Backoff
 from cluster.credentials import Credentials, in_cluster
-from cluster.errors import MALFORMED, NO_ANSWER, UNREACHABLE, ApiError, CredentialsError, from_status
+from cluster.errors import NO_ANSWER, UNREACHABLE, ApiError, CredentialsError
 from cluster.resources import FIELD_MANAGER
 from cluster.wire import Wire
 
 __all__ = ["ApiError", "Client", "Credentials", "CredentialsError", "Object", "in_cluster", "may_repeat"]
-
-Object = dict[str, object]
-"""A decoded JSON object."""
 
 READ_TIMEOUT = 15.0
 """Seconds without a byte after which an ordinary call is given up."""
@@ -32,8 +28,6 @@ ATTEMPTS = 5
 """Times that a call is tried; with the delays below that is a quarter of a minute at most."""
 PAGE_SIZE = 500
 """Objects in one page of a list, as client-go's pager asks for: bounds what is decoded at a time."""
-MAX_EVENT_BYTES = 16 * 1024 * 1024
-"""Longest line of a watch; etcd takes no request above 1.5 MiB, so more is no event."""
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -183,10 +177,10 @@ class Client:
             "GET", target, request=request, body=None, headers={"Accept": JSON}, read_timeout=read_timeout
         ) as response:
             if response.status != 200:
-                raise _failure(response, request)
+                raise failure(response, request)
             on_open()
-            for line in _lines(response, request):
-                yield _event(line, request)
+            for line in lines(response, request):
+                yield event(line, request)
 
     def interrupt(self, thread: Thread) -> None:
         """Makes the call fail at once that ``thread`` is in, if it is in one; from another thread."""
@@ -227,8 +221,8 @@ class Client:
             method, target, request=request, body=body, headers=headers, read_timeout=self._timeout
         ) as response:
             if not 200 <= response.status < 300:
-                raise _failure(response, request)
-            return _decode(response.data, request)
+                raise failure(response, request)
+            return decode(response.data, request)
 
 
 def may_repeat(method: str, error: ApiError) -> bool:
@@ -245,56 +239,3 @@ _OURS = {"fieldManager": FIELD_MANAGER}
 
 def _target(path: str, params: Mapping[str, str] | None) -> str:
     return f"{path}?{urlencode(params)}" if params else path
-
-
-def _decode(data: bytes, request: str, status: int = 0) -> Object:
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(status, MALFORMED, f"answer is not JSON: {_glimpse(data)}", request=request) from error
-    if not isinstance(body, dict):
-        raise ApiError(status, MALFORMED, f"answer is not an object: {_glimpse(data)}", request=request)
-    return body
-
-
-def _failure(response: urllib3.BaseHTTPResponse, request: str) -> ApiError:
-    data = response.data
-    header = response.headers.get("Retry-After", "")
-    retry_after = float(header) if header.isascii() and header.isdigit() else None
-    try:
-        body = _decode(data, request)
-    except ApiError:
-        # A gateway's own page: what it says is all that there is.
-        body = {"message": _glimpse(data)}
-    return from_status(
-        response.status,
-        body,
-        request=request,
-        fallback="".join((response.reason or "").title().split()),
-        retry_after=retry_after,
-    )
-
-
-def _lines(response: urllib3.BaseHTTPResponse, request: str) -> Iterator[bytes]:
-    rest = b""
-    while data := response.read1(65536):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from (line for line in lines if line.strip())
-        if len(rest) > MAX_EVENT_BYTES:
-            raise ApiError(0, MALFORMED, f"an event longer than {MAX_EVENT_BYTES} bytes", request=request)
-    if rest.strip():
-        raise ApiError(0, NO_ANSWER, "the stream ended within an event", request=request)
-
-
-def _event(line: bytes, request: str) -> tuple[str, Object]:
-    event = _decode(line, request)
-    kind, body = shapes.text(event, "type"), event.get("object")
-    if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK", "ERROR") or not isinstance(body, dict):
-        raise ApiError(0, MALFORMED, f"not a watch event: {_glimpse(line)}", request=request)
-    if kind == "ERROR":
-        raise from_status(0, body, request=request)
-    return kind, body
-
-
-def _glimpse(data: bytes) -> str:
-    return repr(data[:120].decode(errors="replace"))

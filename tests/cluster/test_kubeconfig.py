@@ -1,5 +1,6 @@
 import base64
 import json
+import re
 import subprocess
 import sys
 
@@ -98,6 +99,30 @@ def test_a_token_of_an_exec_plugin_is_renewed_when_it_expires(tmp_path, write) -
     assert first.startswith("Bearer t")
     assert second.startswith("Bearer t")
     assert first != second
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("#!/bin/sh\necho 'login first' >&2; exit 3\n", "exec: process returned 3. login first"),
+        ("#!/bin/sh\necho junk\n", "exec: failed to decode process output"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_an_exec_plugin_that_fails_is_told(tmp_path, write, capfd, script: str | None, said: str) -> None:
+    plugin = tmp_path / "plugin"
+    if script is not None:
+        plugin.write_text(script)
+        plugin.chmod(0o755)
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(plugin)}}
+    with pytest.raises(CredentialsError, match=f"config: no credentials: .*{re.escape(said)}"):
+        kubeconfig.load(write(config(user=user)))
+    assert capfd.readouterr().err == ""
+
+
+def test_a_kubeconfig_without_a_user_is_anonymous(write) -> None:
+    found = kubeconfig.load(write(config()))
+    assert (found.authorization, found.cert_file) == (None, "")
 
 
 def test_kubeconfig_of_the_environment(monkeypatch, write) -> None:

@@ -305,7 +305,7 @@ def test_what_is_no_event_is_an_error(line: bytes, code: int, reason: str) -> No
 
 
 def test_a_line_without_end_is_given_up(monkeypatch) -> None:
-    monkeypatch.setattr("cluster.transport.MAX_EVENT_BYTES", 1000)
+    monkeypatch.setattr("cluster.answers.MAX_EVENT_BYTES", 1000)
     with FaultyAPI([Live(*[b"x" * 400] * 9)]) as server, pytest.raises(ApiError, match="longer than 1000"):
         list(watch(client_of(server)))
 
@@ -469,6 +469,9 @@ def test_plain_http_through_a_proxy_asks_for_whole_urls() -> None:
 
 def test_https_through_a_proxy_asks_for_a_tunnel() -> None:
     with FaultyAPI([answer(403, b"no")]) as proxy, pytest.raises(ApiError) as caught:
-        Client(Credentials("https://api.example:6443", proxy=proxy.url), attempts=1).get("/p")
-    assert [(request.method, request.path) for request in proxy.requests] == [("CONNECT", "api.example:6443")]
+        url = proxy.url.replace("//", "//me:pw@")
+        Client(Credentials("https://api.example:6443", proxy=url), attempts=1).get("/p")
+    [request] = proxy.requests
+    assert (request.method, request.path) == ("CONNECT", "api.example:6443")
+    assert request.headers["proxy-authorization"] == "Basic bWU6cHc="
     assert caught.value.reason == "Unreachable"
