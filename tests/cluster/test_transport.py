@@ -468,9 +468,11 @@ def test_plain_http_through_a_proxy_asks_for_whole_urls() -> None:
 
 
 def test_https_through_a_proxy_asks_for_a_tunnel() -> None:
-    with FaultyAPI([answer(403, b"no")]) as proxy, pytest.raises(ApiError) as caught:
+    with FaultyAPI([answer(403, b"no")]) as proxy:
         url = proxy.url.replace("//", "//me:pw@")
-        Client(Credentials("https://api.example:6443", proxy=url), attempts=1).get("/p")
+        client = Client(Credentials("https://api.example:6443", proxy=url), attempts=1)
+        with pytest.raises(ApiError) as caught:
+            client.get("/p")
     [request] = proxy.requests
     assert (request.method, request.path) == ("CONNECT", "api.example:6443")
     assert request.headers["proxy-authorization"] == "Basic bWU6cHc="
