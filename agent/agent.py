@@ -7,22 +7,24 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from agent import page, unanswered
-from agent.core import Agent, Clock, Desk
+from agent.core import Agent, Clock, Desk, Standalone
 from agent.decide import Trigger
-from agent.desks import ClusterDesk, Standalone
 from agent.dialing import SPAWN, Child, to_socket
 from agent.link import Link
 from agent.metrics import AgentMetrics
 from cluster.backoff import Backoff
-from cluster.transport import Client
 from daemon import http, lifecycle
 from daemon.address import Address
 from preflight.version import version
+
+if TYPE_CHECKING:
+    from cluster.transport import Client
 
 CLUSTER_INTERVAL = 600.0
 """Seconds between runs that nobody asked for, in a cluster."""
@@ -36,7 +38,7 @@ log = structlog.get_logger()
 
 
 def run_in_cluster(
-    client: Client,
+    client: "Client",
     *,
     node: str,
     probe: str,
@@ -60,6 +62,9 @@ def run_in_cluster(
     Raises:
         OSError: The address cannot be listened on; one line.
     """
+    # A host without a cluster needs none of it: 3 MiB.
+    from agent.cluster_desk import ClusterDesk
+
     parts = _Parts(node, probe, spawn, interval)
     desk = ClusterDesk(client, node, on_change=parts.wake)
     return parts.serve(desk, listen, start=desk.start, stop=desk.stop)

@@ -56,6 +56,21 @@ class Desk(Protocol):
         """Why requests may be missed, one line; empty where they are not."""
 
 
+class Standalone:
+    """No cluster: nothing is asked, nothing published."""
+
+    def current(self) -> NodePreflight:
+        """Returns a request that asks for nothing."""
+        return NodePreflight(name="")
+
+    def publish(self, report: Report, run_id: str) -> None:
+        """Does nothing; metrics and page tell."""
+
+    def problem(self) -> str:
+        """Returns that nothing is missed."""
+        return ""
+
+
 class Clock(NamedTuple):
     """Everything that is time or chance.
 

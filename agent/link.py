@@ -10,6 +10,7 @@ from agent import wire
 from agent.dialing import Dial
 from agent.unanswered import NOT_UNDERSTOOD, REFUSED, TIMED_OUT, UNAVAILABLE, ProbeError
 from cluster.backoff import Backoff
+from preflight.framing import Decoder, FramingError
 from preflight.report import Report
 
 WELCOME_PATIENCE = 180.0
@@ -152,15 +153,14 @@ class Link:
             self._socket = connection
             if self._stopping.is_set():
                 return False, ProbeError(UNAVAILABLE, f"{self._where}: stopping")
-        frames = wire.Frames(wire.MAX_REPLY)
+        decoder = Decoder(wire.MAX_REPLY)
         greeted = False
         try:
             connection.settimeout(WELCOME_PATIENCE)
             connection.sendall(wire.encode_request(wire.Hello()))
             while data := connection.recv(1 << 16):
-                frames.feed(data)
-                while (payload := frames.next()) is not None:
-                    reply = wire.decode_reply(payload)
+                for message in decoder.feed(data):
+                    reply = wire.decode_reply(message)
                     if isinstance(reply, wire.Welcome) and not greeted:
                         connection.settimeout(None)
                         greeted = True
@@ -169,7 +169,7 @@ class Link:
                         return greeted, ProbeError(REFUSED, f"{self._where}: refused: {reply.reason}")
                     else:
                         self._take(reply)
-        except wire.WireError as error:
+        except (FramingError, wire.WireError) as error:
             return greeted, ProbeError(NOT_UNDERSTOOD, f"{self._where}: sent what is not understood: {error}")
         except OSError as error:
             return greeted, ProbeError(UNAVAILABLE, f"{self._where}: {error.strerror or error}")

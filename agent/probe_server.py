@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from agent import wire
 from agent.devices import Source
+from preflight.framing import Decoder, FramingError
 from preflight.report import Report
 from preflight.result import NO_EVIDENCE, one_line
 from preflight.runner import UnknownCheckError
@@ -39,13 +40,14 @@ class SocketError(Exception):
 class Client:
     """One connection."""
 
-    __slots__ = ("closing", "deadline", "frames", "greeted", "output", "request", "since", "socket")
+    __slots__ = ("closing", "deadline", "decoder", "greeted", "inbox", "output", "request", "since", "socket")
 
     def __init__(self, connection: socket.socket, now: float) -> None:
         """Takes over a connected socket."""
         connection.settimeout(0)
         self.socket = connection
-        self.frames = wire.Frames(wire.MAX_REQUEST)
+        self.decoder = Decoder(wire.MAX_REQUEST)
+        self.inbox: deque[object] = deque()
         self.output = bytearray()
         self.deadline: float | None = now + PATIENCE
         self.greeted = False
@@ -170,18 +172,25 @@ class Server:
                 if not data:
                     self._drop(client)
                     return
-                client.frames.feed(data)
-                self._take(client)
+                self._receive(client, data)
         except BlockingIOError:
             return
         except OSError:
             self._drop(client)
 
+    def _receive(self, client: Client, data: bytes) -> None:
+        try:
+            client.inbox += client.decoder.feed(data)
+        except FramingError as error:
+            self._refuse(client, str(error))
+            return
+        self._take(client)
+
     def _take(self, client: Client) -> None:
         """Acts on the messages of a client, up to its first request for a run."""
         try:
-            while client.request is None and not client.closing and (payload := client.frames.next()):
-                request = wire.decode_request(payload)
+            while client.inbox and client.request is None and not client.closing:
+                request = wire.decode_request(client.inbox.popleft())
                 if isinstance(request, wire.RunRequest):
                     client.request, client.since = request, self._monotonic()
                     self._waiting.append(client)
@@ -191,7 +200,7 @@ class Server:
         except wire.WireError as error:
             self._refuse(client, str(error))
         if not client.output:
-            client.deadline = self._monotonic() + PATIENCE if client.frames.partial else None
+            client.deadline = self._monotonic() + PATIENCE if client.decoder.partial else None
 
     def _run(self, client: Client) -> None:
         request = client.request

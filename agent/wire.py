@@ -1,16 +1,15 @@
 """Messages between agent and probe on a stream socket: length-limited, versioned, encoded and decoded purely.
 
-A message is one JSON object behind its length in bytes (four bytes, big-endian). It names the protocol's
-version and its own type. The agent greets and gets a `Welcome`; each `RunRequest` gets one `Answer` or
-`Refusal`; a `DeviceChange` may come at any time after the welcome. Whoever sends what is not understood is
-told why and cut off: after that nothing in the stream can be trusted.
+A message is one JSON object (`preflight.framing`) that names the protocol's version and its own type. The
+agent greets and gets a `Welcome`; each `RunRequest` gets one `Answer` or `Refusal`; a `DeviceChange` may come
+at any time after the welcome. Whoever sends what is not understood is told why and cut off: nothing that
+follows can be trusted.
 """
 
-import json
-import struct
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
+from preflight import framing
 from preflight.fields import FieldError, Fields
 from preflight.report import MAX_NAME, MAX_RESULTS, NAME, Report, report_from_dict
 
@@ -30,8 +29,6 @@ MIN_SECONDS = 0.001
 MAX_COUNT = 1_000_000
 
 Message = TypeVar("Message")
-
-_LENGTH = struct.Struct("!I")
 
 
 class WireError(Exception):
@@ -94,42 +91,6 @@ Request = Hello | RunRequest
 Reply = Welcome | Answer | Refusal | DeviceChange
 
 
-class Frames:
-    """Cuts a stream of bytes into messages' payloads."""
-
-    def __init__(self, limit: int) -> None:
-        """Takes the greatest length of a payload, in bytes."""
-        self._limit = limit
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> None:
-        """Adds bytes as they came from the socket."""
-        self._buffer += data
-
-    def next(self) -> bytes | None:
-        """Returns the next whole payload, None while there is none.
-
-        Raises:
-            WireError: Its length is zero or beyond the limit.
-        """
-        if len(self._buffer) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer)
-        if not 0 < length <= self._limit:
-            raise WireError(f"a message of {length} bytes; the limit is {self._limit}")
-        end = _LENGTH.size + length
-        if len(self._buffer) < end:
-            return None
-        payload = bytes(self._buffer[_LENGTH.size : end])
-        del self._buffer[:end]
-        return payload
-
-    @property
-    def partial(self) -> bool:
-        """Whether a message has begun and not ended."""
-        return bool(self._buffer)
-
-
 def encode_request(request: Request) -> bytes:
     """Returns a request as bytes for the socket.
 
@@ -167,14 +128,14 @@ def encode_reply(reply: Reply) -> bytes:
             return _frame("device", {"change": reply.change}, MAX_REPLY)
 
 
-def decode_request(payload: bytes) -> Request:
+def decode_request(message: object) -> Request:
     """Reads a request, trusting nothing in it.
 
     Raises:
-        WireError: It is not understood: junk, another version, an unknown type, a wrong field.
+        WireError: It is not understood: another version, an unknown type, a wrong field.
     """
 
-    def read(kind: str, fields: Fields, _: Mapping[str, object]) -> Request:
+    def read(kind: str, fields: Fields) -> Request:
         match kind:
             case "hello":
                 return Hello()
@@ -187,17 +148,17 @@ def decode_request(payload: bytes) -> Request:
                 )
         raise _unknown(kind)
 
-    return _understand(payload, read)
+    return _understand(message, read)
 
 
-def decode_reply(payload: bytes) -> Reply:
+def decode_reply(message: object) -> Reply:
     """Reads a reply, trusting nothing in it.
 
     Raises:
-        WireError: It is not understood: junk, another version, an unknown type, a wrong field.
+        WireError: It is not understood: another version, an unknown type, a wrong field.
     """
 
-    def read(kind: str, fields: Fields, message: Mapping[str, object]) -> Reply:
+    def read(kind: str, fields: Fields) -> Reply:
         match kind:
             case "welcome":
                 return Welcome(
@@ -206,29 +167,23 @@ def decode_reply(payload: bytes) -> Reply:
                     fields.integer("stuck", minimum=0, maximum=MAX_COUNT),
                 )
             case "answer":
-                return Answer(report_from_dict(message.get("report")))
+                return Answer(report_from_dict(fields.value("report")))
             case "refusal":
                 return Refusal(fields.text("reason"))
             case "device":
                 return DeviceChange(fields.text("change"))
         raise _unknown(kind)
 
-    return _understand(payload, read)
+    return _understand(message, read)
 
 
-def _understand(payload: bytes, read: Callable[[str, Fields, Mapping[str, object]], Message]) -> Message:
-    try:
-        # RecursionError: a thousand nested brackets; UnicodeDecodeError is a ValueError.
-        message = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        raise WireError("not a JSON object") from error
+def _understand(message: object, read: Callable[[str, Fields], Message]) -> Message:
     try:
         fields = Fields(message)
         version = fields.integer("version", minimum=0, maximum=MAX_COUNT)
         if version != VERSION:
             raise WireError(f"version {version} of the protocol; version {VERSION} is spoken here")
-        kind = fields.text("type", MAX_NAME)
-        return read(kind, fields, message)
+        return read(fields.text("type", MAX_NAME), fields)
     except FieldError as error:
         raise WireError(str(error)) from error
 
@@ -247,7 +202,7 @@ def _names(fields: Fields, key: str) -> tuple[str, ...]:
 
 
 def _frame(kind: str, body: Mapping[str, object], limit: int) -> bytes:
-    payload = json.dumps({"version": VERSION, "type": kind, **body}, separators=(",", ":")).encode()
-    if len(payload) > limit:
-        raise WireError(f"a message of {len(payload)} bytes; the limit is {limit}")
-    return _LENGTH.pack(len(payload)) + payload
+    try:
+        return framing.encode({"version": VERSION, "type": kind, **body}, limit)
+    except framing.FramingError as error:
+        raise WireError(str(error)) from error

@@ -42,6 +42,14 @@ class Fields:
         """Whether a field is there."""
         return key in self._value
 
+    def value(self, key: str) -> object:
+        """Returns whatever a field holds, for a reader of its own.
+
+        Raises:
+            FieldError: It is missing.
+        """
+        return self._get(key)
+
     def text(self, key: str, limit: int = MAX_TEXT, *, pattern: re.Pattern[str] | None = None) -> str:
         """Returns a string: one printable line of at most ``limit`` characters.
 

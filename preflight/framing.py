@@ -14,37 +14,43 @@ class FramingError(ValueError):
     """What came is no message, or one that is too long."""
 
 
-def encode(message: object) -> bytes:
+def encode(message: object, limit: int = MAX_FRAME) -> bytes:
     """Returns a message's bytes.
 
     Raises:
-        FramingError: It is longer than `MAX_FRAME`.
+        FramingError: It is longer than ``limit``.
     """
     body = _ENCODER.encode(message).encode()
-    if len(body) > MAX_FRAME:
-        raise FramingError(f"a message of {len(body)} bytes, more than {MAX_FRAME}")
+    if len(body) > limit:
+        raise FramingError(f"a message of {len(body)} bytes, more than {limit}")
     return len(body).to_bytes(_HEADER, "big") + body
 
 
 class Decoder:
     """Takes a stream apart, however it was cut; holds at most one message."""
 
-    def __init__(self) -> None:
-        """Starts at the beginning of a stream."""
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        """Starts at the beginning of a stream of messages of at most ``limit`` bytes."""
+        self._limit = limit
         self._buffer = bytearray()
+
+    @property
+    def partial(self) -> bool:
+        """Whether a message has begun and not ended."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> list[object]:
         """Takes more of the stream and returns the messages that are complete with it.
 
         Raises:
-            FramingError: What came is no message, or a longer one than `MAX_FRAME`.
+            FramingError: What came is no message, or a longer one than the limit.
         """
         self._buffer += data
         messages: list[object] = []
         while len(self._buffer) >= _HEADER:
             end = _HEADER + int.from_bytes(self._buffer[:_HEADER], "big")
-            if end > _HEADER + MAX_FRAME:
-                raise FramingError(f"a message of {end - _HEADER} bytes, more than {MAX_FRAME}")
+            if end > _HEADER + self._limit:
+                raise FramingError(f"a message of {end - _HEADER} bytes, more than {self._limit}")
             if len(self._buffer) < end:
                 break
             body = bytes(self._buffer[_HEADER:end])

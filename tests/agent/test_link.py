@@ -18,8 +18,9 @@ from agent import wire
 from agent.dialing import Child, to_socket
 from agent.link import Link
 from agent.unanswered import NOT_UNDERSTOOD, REFUSED, TIMED_OUT, UNAVAILABLE, ProbeError
-from agent.wire import Answer, DeviceChange, Frames, Hello, Refusal, RunRequest, Welcome
+from agent.wire import Answer, DeviceChange, Hello, Refusal, RunRequest, Welcome
 from cluster.backoff import Backoff
+from preflight.framing import Decoder
 
 REPORT = reports.report(*reports.EVERY_STATUS)
 JUNK = "probe: sent what is not understood:"
@@ -53,11 +54,10 @@ class Probe:
                 self.converse(peer)
 
     def converse(self, peer: socket.socket) -> None:
-        frames = Frames(wire.MAX_REQUEST)
+        decoder = Decoder(wire.MAX_REQUEST)
         while data := peer.recv(1 << 16):
-            frames.feed(data)
-            while (payload := frames.next()) is not None:
-                request = wire.decode_request(payload)
+            for message in decoder.feed(data):
+                request = wire.decode_request(message)
                 if isinstance(request, Hello):
                     peer.sendall(self.greet)
                 else:
@@ -141,11 +141,11 @@ def test_probe_that_ends_in_the_middle_of_a_run(bench: Bench, probe: Probe) -> N
     ("sent", "outcome", "message"),
     [
         (wire.encode_reply(Refusal("no")), REFUSED, "probe: refused: no"),
-        (b"\0\0\0\4junk", NOT_UNDERSTOOD, f"{JUNK} not a JSON object"),
+        (b"\0\0\0\4junk", NOT_UNDERSTOOD, f"{JUNK} a message that is no JSON: JSONDecodeError"),
         (
             b"\xff" * 100,
             NOT_UNDERSTOOD,
-            f"{JUNK} a message of 4294967295 bytes; the limit is {wire.MAX_REPLY}",
+            f"{JUNK} a message of 4294967295 bytes, more than {wire.MAX_REPLY}",
         ),
         (
             wire.encode_reply(WELCOME),
@@ -192,10 +192,15 @@ def test_answer_that_nobody_asked_for_cuts_the_connection(bench: Bench, probe: P
     assert bench.up().run(RunRequest(5)) == REPORT
 
 
-def test_probe_of_another_version_is_never_up(bench: Bench, probe: Probe) -> None:
+def test_probe_of_another_version_is_never_up(tmp_path: Path) -> None:
+    bench = Bench(str(tmp_path / "probe.sock"))
+    probe = Probe(bench.path)
     payload = b'{"version":2,"type":"welcome"}'
     probe.greet = struct.pack("!I", len(payload)) + payload
+    bench.link.start()
     until(lambda: "version 2 of the protocol; version 1 is spoken here" in bench.link.problem, "a reason")
+    bench.link.stop()
+    probe.end()
     assert True not in bench.states
 
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from agent import probe_server, wire
 from agent.devices import Directory
 from agent.probe_server import MAX_CLIENTS, Server, SocketError, listen
-from agent.wire import Answer, DeviceChange, Frames, Hello, Refusal, Reply, RunRequest, Welcome
+from agent.wire import Answer, DeviceChange, Hello, Refusal, Reply, RunRequest, Welcome
+from preflight.framing import Decoder
 from preflight.report import Mode, Report
 from preflight.result import Result, Status
 
@@ -45,17 +46,18 @@ class Peer:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.socket.settimeout(20)
-        self.frames = Frames(wire.MAX_REPLY)
+        self.decoder = Decoder(wire.MAX_REPLY)
+        self.messages: list[object] = []
 
     def send(self, *requests: wire.Request) -> None:
         self.socket.sendall(b"".join(wire.encode_request(request) for request in requests))
 
     def receive(self) -> Reply:
-        while (payload := self.frames.next()) is None:
+        while not self.messages:
             data = self.socket.recv(1 << 16)
             assert data, "the connection ended"
-            self.frames.feed(data)
-        return wire.decode_reply(payload)
+            self.messages += self.decoder.feed(data)
+        return wire.decode_reply(self.messages.pop(0))
 
     def ended(self) -> bool:
         """Waits for the end of the stream."""
@@ -140,9 +142,9 @@ def test_requests_in_one_go_are_answered_in_order(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", f"a message of 1195725856 bytes; the limit is {wire.MAX_REQUEST}"),
-        (struct.pack("!I", 4) + b"junk", "not a JSON object"),
-        (struct.pack("!I", 0), f"a message of 0 bytes; the limit is {wire.MAX_REQUEST}"),
+        (b"GET / HTTP/1.1\r\n\r\n", f"a message of 1195725856 bytes, more than {wire.MAX_REQUEST}"),
+        (struct.pack("!I", 4) + b"junk", "a message that is no JSON: JSONDecodeError"),
+        (struct.pack("!I", 0), "a message that is no JSON: JSONDecodeError"),
     ],
 )
 def test_what_is_not_understood_is_refused_and_the_probe_lives(

@@ -13,6 +13,7 @@ from waiting import until
 
 from agent import wire
 from agent.wire import Hello, Refusal, RunRequest, Welcome
+from preflight.framing import Decoder
 
 
 @pytest.fixture
@@ -137,6 +138,11 @@ def test_interval_makes_runs(lab: Lab) -> None:
     until(lambda: (agent.metric("runs_total", trigger="Interval") or 0) >= 2, "two runs")
 
 
+def reply(peer: socket.socket) -> wire.Reply:
+    (message,) = Decoder(wire.MAX_REPLY).feed(peer.recv(1 << 16))
+    return wire.decode_reply(message)
+
+
 def test_junk_on_the_socket_is_refused_and_the_next_run_done(lab: Lab) -> None:
     probe = lab.probe("Fine")
     for sent in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("!I", 2) + b"{}", os.urandom(1000)):
@@ -144,14 +150,14 @@ def test_junk_on_the_socket_is_refused_and_the_next_run_done(lab: Lab) -> None:
             peer.settimeout(20)
             peer.connect(lab.socket)
             peer.sendall(sent)
-            assert isinstance(wire.decode_reply(peer.recv(1 << 16)[4:]), Refusal)
+            assert isinstance(reply(peer), Refusal)
     with socket.socket(socket.AF_UNIX) as peer:
         peer.settimeout(20)
         peer.connect(lab.socket)
         peer.sendall(wire.encode_request(Hello()))
-        assert isinstance(wire.decode_reply(peer.recv(1 << 16)[4:]), Welcome)
+        assert isinstance(reply(peer), Welcome)
         peer.sendall(wire.encode_request(RunRequest(20, only=("Nonsense",))))
-        refusal = wire.decode_reply(peer.recv(1 << 16)[4:])
+        refusal = reply(peer)
     assert isinstance(refusal, Refusal)
     assert "Nonsense: no such check" in refusal.reason
     entry = probe.wait_for_log("client connected")

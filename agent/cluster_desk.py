@@ -1,4 +1,4 @@
-"""Where the agent's requests come from and its answers go: its own NodePreflight, or nothing."""
+"""Where the agent's requests come from and its answers go in a cluster: its own NodePreflight."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,6 @@ from preflight.report import Report
 
 PUBLISH_TIMEOUT = 10.0
 """Seconds without an answer after which a write is given up and tried again."""
-
-
-class Standalone:
-    """No cluster: nothing is asked, nothing published."""
-
-    def current(self) -> NodePreflight:
-        """Returns a request that asks for nothing."""
-        return NodePreflight(name="")
-
-    def publish(self, report: Report, run_id: str) -> None:
-        """Does nothing; metrics and page tell."""
-
-    def problem(self) -> str:
-        """Returns that nothing is missed."""
-        return ""
 
 
 class ClusterDesk:
