@@ -1,4 +1,4 @@
-"""What `deploy/daemonset.yaml` gives to which container: read from the manifest, as the controller reads it."""
+"""What `deploy/daemonset.yaml` gives to which container: read as the controller reads it."""
 
 from pathlib import Path
 from typing import Any

@@ -41,7 +41,7 @@ class Gate:
         last: Mapping[str, object] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> None:
-        """Writes what people wrote and what the controller did, where every state between answers as before."""
+        """Writes what people and the controller wrote; every state between answers as the one before."""
         if self.plane.request("GET", RUNTIME)[0] == 404:
             made = {"apiVersion": "vm.cluster.gke.io/v1", "kind": "VMRuntime", "spec": {"enabled": wanted}}
             body = {**made, "metadata": {"name": names.VM_RUNTIME_NAME}}

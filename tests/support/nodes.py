@@ -1,4 +1,4 @@
-"""A node for a control plane that has none: the agent's real processes, run where a kubelet would run its pod."""
+"""A node for a control plane that has none: the agent's real processes, where a kubelet would run its pod."""
 
 import json
 import os
@@ -29,12 +29,11 @@ class StandInKubelet:
     """Registers one Node, and does for the agent's pod on it what these would do:
 
     * the scheduler: binds the pod that kube-controller-manager made for this node;
-    * the kubelet: gives the pod a real token of its own (bound to it, so that it names the node), starts its
-      containers again when they end, asks the agent's `/readyz`, reports the pod's state, and ends it when it
-      is deleted;
-    * the container runtime: starts the containers' own arguments as processes of this machine, with paths below
-      a mount replaced by what is mounted and the port by a free one. No image, no namespaces, no security
-      context: the processes have this user's rights.
+    * the kubelet: gives the pod a real token of its own (bound to it, so that it names the node), restarts
+      containers that end, asks the agent's `/readyz`, reports the pod's state, ends it when it is deleted;
+    * the container runtime: starts the containers' own arguments as processes of this machine, with paths
+      below a mount replaced by what is mounted and the port by a free one. No image, no namespaces, no
+      security context: the processes have this user's rights.
 
     The `/proc`, `/sys` and `/dev` that the probe sees are this machine's, or those of another host root.
 

@@ -1,8 +1,9 @@
 """Starts processes that end with the one that started them, also when that one is killed.
 
-`PR_SET_PDEATHSIG` (prctl(2)) is set by this file run as a program, which then becomes the one asked for. So the
-process keeps the pid that `subprocess` knows, and no code of ours runs in a forked child of a threaded process.
-The kernel sends the signal when the *thread* that started the process ends: start them from one that stays.
+`PR_SET_PDEATHSIG` (prctl(2)) is set by this file run as a program, which then becomes the one asked for. So
+the process keeps the pid that `subprocess` knows, and no code of ours runs in a forked child of a threaded
+process. The kernel sends the signal when the *thread* that started the process ends: start them from one that
+stays.
 """
 
 import ctypes
@@ -65,6 +66,14 @@ def end(process: subprocess.Popen[bytes], *, seconds: float = END_SECONDS) -> in
         except subprocess.TimeoutExpired:
             process.kill()
     return process.wait()
+
+
+def ended(pid: int) -> bool:
+    """Whether a process is gone, or a zombie that nobody has waited for yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def tail(log: Path, lines: int = 20) -> str:
