@@ -1,6 +1,7 @@
 """The check Emulation: the mode that follows from KVM, and what a QEMU at hand answers."""
 
 import errno
+import shutil
 
 import machines
 import pytest
@@ -8,7 +9,9 @@ from memoryhost import MemoryHost, fail
 
 from checks import emulation as module
 from checks.emulation import emulation
+from linux import qemu
 from preflight.check import Run
+from preflight.host import Host
 from preflight.result import Finding, Outcome, failing, passing, unknown
 
 WORKS = {"KVM": Finding(passing("GuestRan"), "")}
@@ -75,3 +78,12 @@ def test_only_a_proven_failure_that_matters_blocks() -> None:
     assert [outcome for outcome in emulation.outcomes if outcome.blocking] == [
         module.EMULATOR_BROKEN_AND_NEEDED
     ]
+
+
+@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no qemu-system-x86_64 is installed")
+def test_a_real_qemu_answers() -> None:
+    program = shutil.which("qemu-system-x86_64")
+    assert program is not None
+    status, output = Host().run_program((program, *qemu.ARGUMENTS), stdin=qemu.QUESTIONS, timeout=30)
+    assert status == 0
+    assert qemu.version(output)

@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import resource
+import shutil
 import socket
 import stat
 import subprocess
@@ -264,3 +265,55 @@ def test_a_guest_that_never_ends(open_root: Path, monkeypatch: pytest.MonkeyPatc
     reason, status, _, hint = ask_as(lambda: None, open_root)
     assert (reason, status) == ("GuestTimedOut", "Fail")
     assert hint
+
+
+@needs_kvm
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace to put errors in with")
+@pytest.mark.parametrize(
+    ("call", "error", "when", "reason"),
+    [
+        ("openat", "ENXIO", 1, "StaleDevice"),
+        ("openat", "EPERM", 1, "DeviceCgroupDenied"),
+        ("openat", "ENFILE", 1, "ResourceExhausted"),
+        ("openat", "EIO", 1, "CreateVMFailed"),
+        ("ioctl", "ENOTTY", 1, "WrongDevice"),
+        ("ioctl", "EPERM", 1, "DeviceCgroupDenied"),
+        ("ioctl", "EBUSY", 2, "HypervisorBusy"),
+        ("ioctl", "EPERM", 2, "DeviceCgroupDenied"),
+        ("ioctl", "ENOMEM", 2, "ResourceExhausted"),
+        ("ioctl", "EIO", 2, "CreateVMFailed"),
+        ("ioctl", "EINTR", 2, RUNS.reason),
+    ],
+)
+def test_errors_of_the_device(call: str, error: str, when: int, reason: str, tmp_path: Path) -> None:
+    """Answers to ``open``, ``KVM_GET_API_VERSION`` (the first ioctl) and ``KVM_CREATE_VM`` (the second)."""
+    inject = f"inject={call}:error={error}:when={when}"
+    wrapper = ("strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-P", "/dev/kvm", "-e", inject)
+    if subprocess.run([*wrapper, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("strace may not trace here")
+    answer = ask_in(*wrapper, root=Path("/"))
+    if "INJECTED" not in (tmp_path / "trace").read_text():
+        pytest.skip("this strace does not put errors in by path")
+    assert answer[0] == reason
+
+
+@needs_kvm
+@needs_root
+def test_a_device_cgroup_that_denies() -> None:
+    """Version 1, where a list tells what is denied (kernel: admin-guide/cgroup-v1/devices.rst)."""
+    from linux.cgroup import devices_path
+
+    own = Path("/sys/fs/cgroup/devices" + devices_path(Path("/proc/self/cgroup").read_text()))
+    if not (own / "devices.list").exists():
+        pytest.skip("no device cgroup of version 1 here")
+    group = own / f"vm-preflight-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "devices.deny").write_text("c 10:232 rwm")
+        reason, status, message, _ = ask_as(
+            lambda: (group / "cgroup.procs").write_text(str(os.getpid())), Path("/")
+        )
+        assert (reason, status) == ("DeviceCgroupDenied", "Unknown")
+        assert "EPERM" in message
+    finally:
+        group.rmdir()
