@@ -204,12 +204,8 @@ class _Look:
         yield actions.WriteRuntimeStatus(self.runtime, wanted)
 
     def _new_check(self) -> Iterator[Action]:
-        pending = self.memory.pending
-        if (
-            pending is not None
-            and self.position.in_force
-            and not any(check.name == pending.name for check in self.world.checks)
-        ):
+        pending = triggers.to_create(self.memory, self.world.checks)
+        if pending is not None and self.position.in_force:
             yield actions.CreateCheck(pending.name, pending.trigger)
 
     def _check_statuses(self) -> Iterator[Action]:

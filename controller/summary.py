@@ -58,7 +58,7 @@ def last_completed(status: WireObject, memory: Memory, checks: Iterable[Check]) 
             and check.completion is not None
             and check.enabled_generation == memory.enabled_generation
         ),
-        key=lambda check: check.age_key,
+        key=lambda check: check.end_key,
         default=None,
     )
     if newest is None or newest.completion is None or newest.passed is None:
@@ -87,7 +87,7 @@ def summary(checks: Iterable[Check], last: LastCompleted | None) -> dict[str, ob
         wire["preflightCheckName"] = now.name
     else:
         finished = (check for check in checks if check.finished and check.passed is not None)
-        if (shown := max(finished, key=lambda check: check.age_key, default=None)) is not None:
+        if (shown := max(finished, key=lambda check: check.end_key, default=None)) is not None:
             wire["preflightCheckName"] = shown.name
             wire["preflightCheckPassed"] = shown.passed
             wire["featureStatuses"] = dict(shown.features)

@@ -77,6 +77,14 @@ def remember(
     )
 
 
+def to_create(memory: Memory, checks: Iterable[Check]) -> Pending | None:
+    """Returns the check that was decided on and is not there yet; one that we would not decide on is none."""
+    waiting = memory.pending
+    if waiting is None or waiting.trigger not in AUTOMATIC or not AUTOMATIC_NAME.fullmatch(waiting.name):
+        return None
+    return None if any(check.name == waiting.name for check in checks) else waiting
+
+
 def pending(
     trigger: Trigger | None, memory: Memory, checks: Iterable[Check], *, in_force: bool, new_name: str
 ) -> Pending | None:
@@ -95,9 +103,7 @@ def pending(
     if not in_force:
         return None
     checks = tuple(checks)
-    waiting = memory.pending
-    if waiting is not None and any(check.name == waiting.name for check in checks):
-        waiting = None
+    waiting = to_create(memory, checks)
     if trigger is None or waiting is not None:
         return waiting
     unstarted = any(automatic(check) and check.start is None and not check.finished for check in checks)

@@ -1,0 +1,362 @@
+"""The controller on a real API server, with the rights that `deploy/` gives it."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import offspring
+import pytest
+from controllerlab import IMAGE, MANIFEST, ControllerLab
+
+from cluster import shapes
+from cluster.resources import (
+    AGENT_NAME,
+    CHECKS,
+    DAEMON_SETS,
+    FORCE_DISABLE_ANNOTATION,
+    NAMESPACE,
+    NODE_PREFLIGHTS,
+    NODES,
+    PODS,
+    VIRTUAL_MACHINES,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+)
+from controller.silence import Patience
+from controller.triggers import AUTOMATIC_NAME
+
+SHORT = Patience(answer=timedelta(seconds=2), rollout=timedelta(seconds=4), progress=timedelta(seconds=1))
+VIRTUAL_MACHINE_KINDS = Path(__file__).parents[1] / "support" / "manifests" / "virtual-machines.yaml"
+
+
+@pytest.fixture
+def enabled(lab: ControllerLab) -> ControllerLab:
+    """Two nodes, enabled, the first check passed."""
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.start()
+    lab.installed()
+    lab.enable()
+    lab.verdict(passed=True)
+    return lab
+
+
+def test_the_singleton_is_made_switched_off(lab: ControllerLab):
+    lab.start()
+    lab.installed()
+    runtime = lab.runtime()
+    assert runtime["spec"] == {"enabled": False, "useEmulation": False}
+    status = lab.status()
+    assert status["enabled"] is False
+    assert status["ready"] is False
+    assert lab.daemon_set() == {}
+
+
+def test_enabling_goes_from_rollout_to_verdict(lab: ControllerLab):
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.add_node("other", labels={"kubernetes.io/os": "windows"})
+    lab.agents.silent = {"w1", "w2"}
+    lab.start()
+    lab.installed()
+    lab.enable(useEmulation=True, preflight={"ignoredChecks": ["VhostNet"]})
+    lab.until(lambda: lab.names(NODE_PREFLIGHTS) == {"w1", "w2"}, "both nodes are asked")
+    (name,) = lab.checks()
+    assert AUTOMATIC_NAME.fullmatch(name)
+    assert lab.summary() == {"preflightCheckName": name}
+    assert "pass" not in lab.check(name)
+    daemon_set = lab.daemon_set()
+    containers = shapes.items(daemon_set, "spec", "template", "spec", "containers")
+    assert {shapes.text(one, "image") for one in containers} == {IMAGE}
+    managers = {shapes.text(one, "manager") for one in shapes.items(daemon_set, "metadata", "managedFields")}
+    assert "vm-preflight" in managers
+    asked = lab.get(NODE_PREFLIGHTS, "w1")
+    assert asked["spec"]["config"] == {"useEmulation": True, "ignoredChecks": ["VhostNet"]}
+    assert asked["spec"]["run"]["check"] == name
+
+    lab.agents.speak("w1", "w2")
+    assert lab.verdict(passed=True) == name
+    status = lab.check(name)
+    assert status["pass"] is True
+    assert set(status["checks"]) == {"w1", "w2"}
+    assert "failures" not in status
+    summary = lab.summary()
+    assert summary["featureStatuses"] == {"CPU": {"passed": True}, "KVM": {"passed": True}}
+    assert summary["lastCompleted"]["name"] == name
+    assert summary["lastCompleted"]["passed"] is True
+    lab.until(lambda: lab.status()["ready"] is True, "ready")
+    runtime = lab.runtime()
+    assert lab.condition("Ready")["observedGeneration"] == runtime["metadata"]["generation"]
+    assert status["enabledGeneration"] == runtime["status"]["enabledGeneration"]
+
+
+def test_a_settled_cluster_is_left_alone(enabled: ControllerLab):
+    lab = enabled
+    lab.until(lambda: lab.status()["ready"] is True, "ready")
+    kinds = ((VM_RUNTIMES, ""), (CHECKS, NAMESPACE), (NODE_PREFLIGHTS, ""))
+
+    def versions() -> list[str]:
+        return [
+            shapes.text(one, "metadata", "resourceVersion")
+            for resource, namespace in kinds
+            for one in shapes.items(lab.client.list(resource.path(namespace=namespace)), "items")
+        ]
+
+    before = versions()
+    generation = shapes.number(lab.daemon_set(), "metadata", "generation")
+    lab.stop()
+    lab.start()  # the restarted controller looks at everything once more
+    lab.client.patch(NODES.path("w1"), {"metadata": {"labels": {"something": "else"}}})
+    lab.ask("marker")  # once this one has ended, all that came before has been looked at
+    lab.until(lambda: lab.check("marker").get("pass") is True, "the marker's verdict")
+    lab.delete(CHECKS, "marker", namespace=NAMESPACE)
+    assert shapes.number(lab.daemon_set(), "metadata", "generation") == generation
+    assert len(before) == 4
+    lab.until(lambda: lab.summary().get("preflightCheckPassed") is True, "the former summary")
+    settled = versions()
+    lab.client.patch(NODES.path("w1"), {"metadata": {"labels": {"something": None}}})
+    lab.stop()
+    lab.start()
+    lab.until(lambda: lab.condition("Ready"), "status")
+    assert versions() == settled
+
+
+def test_a_failed_node_closes_and_a_removed_label_asks_again(enabled: ControllerLab):
+    lab = enabled
+    first = lab.checks()
+    lab.label("w2", skip=True)
+    lab.until(lambda: lab.get(NODE_PREFLIGHTS, "w2")["spec"]["skip"] is True, "the label is seen")
+    assert lab.checks() == first
+    lab.agents.failing = {"w2"}
+    lab.label("w2", skip=False)
+    name = lab.verdict(passed=False, other_than=first)
+    check = lab.get(CHECKS, name, namespace=NAMESPACE)
+    assert check["metadata"]["annotations"]["kubevm.io/trigger"] == "SkipLabelRemoved"
+    assert set(check["status"]["failures"]) == {"w2"}
+    (failure,) = check["status"]["failures"]["w2"]["results"]
+    assert failure["message"] == "/dev/kvm: No such file or directory\nmodprobe kvm"
+    last = lab.summary()["lastCompleted"]
+    assert last["failedFeatures"] == ["KVM"]
+    assert lab.summary()["featureStatuses"]["KVM"] == {"passed": False, "failedNodeNum": 1}
+    lab.until(lambda: lab.status()["ready"] is False, "not ready")
+
+
+def test_a_person_checks_a_disabled_cluster(lab: ControllerLab):
+    lab.add_node("w1")
+    lab.start()
+    lab.installed()
+    lab.ask("manual")
+    lab.until(lambda: lab.check("manual").get("pass") is True, "the verdict")
+    check = lab.get(CHECKS, "manual", namespace=NAMESPACE)
+    assert check["metadata"]["annotations"] == {"kubevm.io/trigger": "Requested"}
+    assert "enabledGeneration" not in check["status"]
+    lab.until(lambda: not lab.daemon_set() and not lab.names(NODE_PREFLIGHTS), "nothing is left")
+    assert lab.summary()["preflightCheckPassed"] is True
+    assert "lastCompleted" not in lab.summary()
+
+
+def test_silent_nodes_fail_at_their_deadlines_and_are_told_apart(lab: ControllerLab):
+    lab.add_node("down", ready=False)
+    lab.add_node("pulling")
+    lab.add_node("mute")
+    lab.add_node("well")
+    lab.agents.silent = {"down", "pulling", "mute"}
+    lab.start(patience=SHORT)
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: len(lab.pods()) == 4, "the controller manager makes pods")
+    for pod in lab.pods():
+        node = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+            "nodeSelectorTerms"
+        ][0]["matchFields"][0]["values"][0]
+        conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+        waits = {"reason": "ImagePullBackOff", "message": "no such image"}
+        status = {
+            "mute": {"phase": "Running", "conditions": conditions},
+            "well": {"phase": "Running", "conditions": conditions},
+            "pulling": {"containerStatuses": [_container("agent", waiting=waits)]},
+            "down": {},
+        }[node]
+        path = PODS.path(shapes.text(pod, "metadata", "name"), namespace=NAMESPACE, subresource="status")
+        lab.client.patch(path, {"status": status})
+    name = lab.verdict(passed=False)
+    checks = lab.check(name)["checks"]
+    reasons = {node: entry["results"][0]["reason"] for node, entry in checks.items()}
+    assert reasons == {
+        "down": "NodeNotReady",
+        "pulling": "ImagePullBackOff",
+        "mute": "AgentNotAnswering",
+        "well": "FlagPresent",
+    }
+    assert "container runtime is down" in checks["down"]["results"][0]["message"]
+    assert lab.summary()["featureStatuses"]["Agent"] == {"passed": False, "failedNodeNum": 3}
+
+
+def _container(name: str, *, waiting: dict[str, str]) -> dict[str, object]:
+    return {
+        "name": name,
+        "image": "x",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"waiting": waiting},
+    }
+
+
+def test_a_node_that_is_deleted_leaves_the_run(lab: ControllerLab):
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.agents.silent = {"w2"}
+    lab.start()
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: "w2" in lab.names(NODE_PREFLIGHTS), "the node is asked")
+    lab.delete(NODES, "w2")
+    name = lab.verdict(passed=True)
+    assert set(lab.check(name)["checks"]) == {"w1"}
+
+
+def test_disabling_takes_everything_away(enabled: ControllerLab):
+    lab = enabled
+    lab.enable(enabled=False)
+    lab.until(lambda: not lab.daemon_set() and not lab.names(NODE_PREFLIGHTS), "nothing is left")
+    status = lab.status()
+    assert status["enabled"] is False
+    assert status["ready"] is False
+    assert "lastCompleted" not in status["preflightCheckSummary"]
+    lab.until(lambda: not lab.pods(), "the agents' pods are gone")
+
+
+@pytest.fixture
+def virtual_machine_kinds(enabled: ControllerLab) -> Iterator[None]:
+    enabled.plane.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
+    enabled.plane.kubectl("wait", "--for=condition=Established", "-f", VIRTUAL_MACHINE_KINDS)
+    yield
+    enabled.plane.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS)
+
+
+@pytest.mark.usefixtures("virtual_machine_kinds")
+def test_vms_protect_the_runtime_from_being_switched_off(enabled: ControllerLab):
+    lab = enabled
+    machines = VIRTUAL_MACHINES[0]
+    machine = {
+        "apiVersion": machines.api_version,
+        "kind": machines.kind,
+        "metadata": {"name": "vm"},
+        "spec": {},
+    }
+    lab.client.create(machines.path(namespace="default"), machine)
+    lab.enable(enabled=False)
+    lab.until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsProtected", "protected")
+    assert lab.status()["enabled"] is True
+    assert lab.daemon_set()
+    annotation = {FORCE_DISABLE_ANNOTATION: "true"}
+    lab.client.patch(VM_RUNTIMES.path(VM_RUNTIME_NAME), {"metadata": {"annotations": annotation}})
+    lab.until(lambda: lab.condition("DisableBlocked")["reason"] == "VMsMustBeDeleted", "waiting")
+    lab.delete(machines, "vm", namespace="default")
+    lab.until(lambda: lab.status()["enabled"] is False and not lab.daemon_set(), "off")
+
+
+def test_a_manifest_that_changes_is_applied_and_a_junk_one_is_named(enabled: ControllerLab, tmp_path: Path):
+    lab = enabled
+    lab.stop()
+    manifest = tmp_path / "daemonset.yaml"
+    good = MANIFEST.read_text()
+    manifest.write_text(good)
+    lab.start(manifest=manifest)
+    manifest.write_text("]junk[")
+    lab.until(lambda: lab.condition("AgentsRolledOut")["reason"] == "ManifestInvalid", "the junk is named")
+    assert str(manifest) in lab.condition("AgentsRolledOut")["message"]
+    assert lab.daemon_set()
+    manifest.write_text(good.replace("maxUnavailable: 10%", "maxUnavailable: 3"))
+    lab.until(
+        lambda: lab.daemon_set()["spec"]["updateStrategy"]["rollingUpdate"]["maxUnavailable"] == 3, "applied"
+    )
+    lab.until(
+        lambda: lab.condition("AgentsRolledOut")["reason"] != "ManifestInvalid", "the condition is gone"
+    )
+
+
+def test_a_daemon_set_that_somebody_deletes_or_changes_is_put_right(enabled: ControllerLab):
+    lab = enabled
+    first = shapes.text(lab.daemon_set(), "metadata", "uid")
+    lab.delete(DAEMON_SETS, AGENT_NAME, namespace=NAMESPACE)
+    lab.until(lambda: shapes.text(lab.daemon_set(), "metadata", "uid") not in ("", first), "it is back")
+    path = DAEMON_SETS.path(AGENT_NAME, namespace=NAMESPACE)
+    lab.client.patch(path, {"spec": {"template": {"spec": {"serviceAccountName": "default"}}}})
+    lab.until(
+        lambda: lab.daemon_set()["spec"]["template"]["spec"]["serviceAccountName"] == "vm-preflight-agent",
+        "the manifest's service account",
+    )
+
+
+def test_events_tell_of_the_check(enabled: ControllerLab):
+    lab = enabled
+    (name,) = lab.checks()
+
+    def reasons() -> set[str]:
+        events = shapes.items(lab.client.list(f"/api/v1/namespaces/{NAMESPACE}/events"), "items")
+        return {
+            shapes.text(one, "reason") for one in events if shapes.text(one, "involvedObject", "name") == name
+        }
+
+    lab.until(lambda: reasons() == {"PreflightStarted", "PreflightPassed"}, "both Events")
+
+
+def test_nonsense_by_hand_is_survived(enabled: ControllerLab):
+    lab = enabled
+    lab.agents.silent = {"w1", "w2"}
+    lab.ask("edited")
+    lab.until(lambda: lab.check("edited").get("startTime"), "it runs")
+    status = {"startTime": None, "checks": {"nobody": {}}, "conditions": []}
+    lab.client.patch(CHECKS.path("edited", namespace=NAMESPACE, subresource="status"), {"status": status})
+    junk = {"lastActedOn": None, "enabled": None, "pendingCheck": {"name": "Not A Name", "trigger": "junk"}}
+    lab.client.patch(VM_RUNTIMES.path(VM_RUNTIME_NAME, subresource="status"), {"status": junk})
+    lab.agents.speak("w1", "w2")
+    lab.until(lambda: lab.check("edited").get("pass") is True, "its verdict")
+    assert set(lab.check("edited")["checks"]) == {"w1", "w2"}
+
+    def put_right() -> bool:
+        now = lab.status()
+        return now.get("enabled") is True and "lastActedOn" in now and "pendingCheck" not in now
+
+    lab.until(put_right, "the junk is gone")
+    lab.until(lambda: lab.summary().get("preflightCheckPassed") is True, "the verdict after it")
+    lab.until(lambda: lab.status().get("ready") is True, "ready again")
+
+
+def test_killed_in_the_middle_of_a_run_and_started_again(lab: ControllerLab, tmp_path: Path):
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.agents.silent = {"w1"}
+    process = _controller_process(lab, tmp_path)
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: "w2" in {node for _, node in lab.agents.answered}, "half of the nodes answered")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    lab.agents.speak("w1")  # answers while nobody listens
+    again = _controller_process(lab, tmp_path)
+    name = lab.verdict(passed=True)
+    assert lab.checks() == {name}
+    assert sorted(lab.agents.answered) == [(name, "w1"), (name, "w2")]
+    again.send_signal(signal.SIGTERM)
+    assert again.wait(timeout=10) == 0
+
+
+def _controller_process(lab: ControllerLab, tmp_path: Path) -> subprocess.Popen[bytes]:
+    token = lab.plane.token("vmruntime-controller-manager", NAMESPACE)
+    return offspring.start(
+        [
+            Path(sys.executable).parent / "vm-preflight",
+            "controller",
+            f"--kubeconfig={lab.plane.kubeconfig_for_token(token)}",
+            f"--agent-manifest={MANIFEST}",
+            "--listen=127.0.0.1:0",
+            "--no-leader-election",
+        ],
+        log=tmp_path / "controller.log",
+    )

@@ -1,0 +1,47 @@
+import pytest
+
+from controller.objects import Memory, Meta, Runtime
+from controller.switch import Obstacle, VMs, annotation_trouble, must_ask_for_vms, position
+
+
+def runtime(*, enabled: bool, in_force: bool, force: str | None = None) -> Runtime:
+    return Runtime(Meta("vmruntime"), enabled=enabled, force_disable=force, memory=Memory(enabled=in_force))
+
+
+@pytest.mark.parametrize(
+    ("enabled", "in_force", "vms", "force", "after", "obstacle"),
+    [
+        (False, False, VMs.SOME, None, False, Obstacle.NOTHING),
+        (True, False, VMs.SOME, None, True, Obstacle.NOTHING),
+        (True, True, VMs.SOME, "true", True, Obstacle.NOTHING),
+        # spec.md 5, the resource alone: --force counts as false
+        (False, True, VMs.NONE, None, False, Obstacle.NOTHING),
+        (False, True, VMs.NONE, "true", False, Obstacle.NOTHING),
+        (False, True, VMs.SOME, "true", True, Obstacle.WAITING),
+        (False, True, VMs.SOME, "false", True, Obstacle.PROTECTED),
+        (False, True, VMs.SOME, None, True, Obstacle.PROTECTED),
+        (False, True, VMs.SOME, "TRUE", True, Obstacle.PROTECTED),
+        (False, True, VMs.UNKNOWN, "true", True, Obstacle.UNKNOWN),
+    ],
+)
+def test_position(
+    enabled: bool, in_force: bool, vms: VMs, force: str | None, after: bool, obstacle: Obstacle
+):
+    decided = position(runtime(enabled=enabled, in_force=in_force, force=force), vms)
+    assert decided.in_force is after
+    assert decided.obstacle is obstacle
+
+
+def test_vms_matter_only_while_switching_off():
+    assert must_ask_for_vms(runtime(enabled=False, in_force=True))
+    assert not must_ask_for_vms(runtime(enabled=True, in_force=True))
+    assert not must_ask_for_vms(runtime(enabled=False, in_force=False))
+
+
+@pytest.mark.parametrize(
+    ("value", "named"), [(None, False), ("true", False), ("false", False), ("", True), ("no", True)]
+)
+def test_a_word_that_is_neither_is_named(value: str | None, named: bool):
+    trouble = annotation_trouble(runtime(enabled=True, in_force=True, force=value))
+    assert bool(trouble) is named
+    assert (repr(value) in trouble) is named

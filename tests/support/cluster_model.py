@@ -1,0 +1,266 @@
+"""A cluster small enough to be searched through: wire objects in dicts, and the controller's actions on them.
+
+It stands in for nothing: what the API server does is tested on a real one. It serves the properties of pure
+decisions, where thousands of histories with a crash after any write are played.
+"""
+
+import copy
+import itertools
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from cluster import node_preflight, shapes
+from cluster.node_preflight import NodeStatus
+from cluster.resources import SKIP_LABEL, TRIGGER_ANNOTATION
+from controller import actions, objects
+from controller.decide import Decision, Manifest, World, decide
+from controller.objects import AgentPod, Meta
+from controller.silence import Patience
+from controller.switch import VMs
+
+Wire = dict[str, object]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TEMPLATE: Wire = {"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}}
+LINUX = {"kubernetes.io/os": "linux"}
+
+
+class ClusterModel:
+    """The objects that the controller reads and writes.
+
+    Attributes:
+        now: The time of day.
+        created: Names of all checks that were ever created, by whomever.
+        writes: How many writes the controller made.
+        patience: How long nodes are waited for.
+    """
+
+    def __init__(self) -> None:
+        self.now = START
+        self.created: list[str] = []
+        self.writes = 0
+        self.patience = Patience()
+        self.runtime: Wire | None = None
+        self.checks: dict[str, Wire] = {}
+        self.nodes: dict[str, Wire] = {}
+        self.preflights: dict[str, Wire] = {}
+        self.daemon_set: Wire | None = None
+        self.pods: dict[str, AgentPod] = {}
+        self.vms = VMs.NONE
+        self.manifest = Manifest(TEMPLATE)
+        self._applied = False
+        self._unserved_since: datetime | None = None
+        self._check_written: datetime | None = None
+        self._runtime_written: datetime | None = None
+        self._ids = itertools.count(1)
+
+    # what people and other programs do
+
+    def enable(self, *, enabled: bool = True, **spec: object) -> None:
+        assert self.runtime is not None
+        before = self.runtime["spec"]
+        assert isinstance(before, dict)
+        after = {**before, "enabled": enabled, **spec}
+        if after != before:
+            self.runtime["spec"] = after
+            self._bump(self.runtime)
+
+    def annotate(self, name: str, value: str) -> None:
+        assert self.runtime is not None
+        metadata = self.runtime["metadata"]
+        assert isinstance(metadata, dict)
+        metadata["annotations"] = {name: value}
+
+    def add_node(self, name: str, *, labels: Mapping[str, str] | None = None, ready: bool = True) -> None:
+        self.nodes[name] = {
+            "metadata": {**self._metadata(name), "labels": {**LINUX, **(labels or {})}},
+            "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+        }
+
+    def remove_node(self, name: str) -> None:
+        """A node goes, and the garbage collector takes its NodePreflight."""
+        del self.nodes[name]
+        self.preflights.pop(name, None)
+        self.pods.pop(name, None)
+
+    def label(self, name: str, *, skip: bool) -> None:
+        metadata = self.nodes[name]["metadata"]
+        assert isinstance(metadata, dict)
+        labels = {key: value for key, value in metadata["labels"].items() if key != SKIP_LABEL}
+        metadata["labels"] = {**labels, SKIP_LABEL: ""} if skip else labels
+
+    def ask(self, name: str) -> None:
+        """A person creates a check."""
+        self._create_check(name, {})
+
+    def delete_check(self, name: str) -> None:
+        del self.checks[name]
+
+    def answer(self, name: str, *, passed: bool = True, check: str = "KVM") -> None:
+        """A node's agent answers what it is asked, if it is."""
+        wire = self.preflights.get(name)
+        asked = node_preflight.from_object(wire) if wire else None
+        if wire is None or asked is None or asked.pending is None:
+            return
+        result: Wire = {"checkName": check, "status": "Pass" if passed else "Fail", "passed": passed}
+        result |= {
+            "reason": "GuestRan" if passed else "DeviceMissing",
+            "message": "what happened",
+            "hint": "do this",
+        }
+        status = NodeStatus(asked.pending.id, passed, "Hardware", (result,), self.now, self.now)
+        wire["status"] = {key: value for key, value in status.to_dict().items() if value is not None}
+
+    def answer_all(self, *, passed: bool = True) -> None:
+        for name in list(self.preflights):
+            self.answer(name, passed=passed)
+
+    def serve_all(self) -> None:
+        """Every node gets an available agent's pod."""
+        for name in self.nodes:
+            self.pods[name] = AgentPod(Meta(f"agent-{name}"), "vm-preflight-agent", name, available=True)
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    # what the controller does
+
+    def world(self) -> World:
+        daemon_set = objects.daemon_set(self.daemon_set) if self.daemon_set else None
+        return World(
+            now=self.now,
+            runtime=objects.runtime(self.runtime) if self.runtime else None,
+            checks=tuple(objects.check(copy.deepcopy(wire)) for wire in self.checks.values()),
+            nodes={name: objects.node(wire) for name, wire in self.nodes.items()},
+            preflights={name: node_preflight.from_object(wire) for name, wire in self.preflights.items()},
+            pods=dict(self.pods),
+            daemon_set=daemon_set,
+            manifest=Manifest(
+                self.manifest.template, self.manifest.trouble, self._applied and daemon_set is not None
+            ),
+            vms=self.vms,
+            unserved_since=self._unserved_since,
+            check_written=self._check_written,
+            runtime_written=self._runtime_written,
+            new_name=f"vmruntime-preflight-check-{next(self._ids):08x}-0000-4000-8000-000000000000",
+            patience=self.patience,
+        )
+
+    def look(self) -> Decision:
+        """Decides without doing anything."""
+        decision = decide(self.world())
+        self._unserved_since = (self._unserved_since or self.now) if decision.unserved else None
+        return decision
+
+    def restart(self) -> None:
+        """The controller's process ends and another begins: what it kept in memory is lost."""
+        self._unserved_since = self._check_written = self._runtime_written = None
+        self._applied = False
+
+    def settle(self, *, crash_after: Iterable[int] = ()) -> None:
+        """Looks and acts until nothing is left to be done.
+
+        Args:
+            crash_after: The controller is killed after that many writes, again and again, and restarts.
+        """
+        for count in crash_after:
+            left = count
+            for action in self.look().actions:
+                if left == 0:
+                    break
+                left -= 1
+                self.do(action)
+            self.restart()
+        for _ in range(30):
+            todo = self.look().actions
+            if not todo:
+                return
+            for action in todo:
+                self.do(action)
+            self.wait(0.001)
+        raise AssertionError(f"not settled: {todo}")
+
+    def do(self, action: actions.Action) -> None:
+        """Does an action as `controller.effects` does it on an API server."""
+        self.writes += 1
+        match action:
+            case actions.CreateRuntime():
+                self.runtime = {"metadata": self._metadata("vmruntime"), "spec": {"enabled": False}}
+            case actions.WriteRuntimeStatus(_, status):
+                assert self.runtime is not None
+                self.runtime["status"] = copy.deepcopy(dict(status))
+                self._runtime_written = self.now
+            case actions.CreateCheck(name, trigger):
+                if name not in self.checks:
+                    self._create_check(name, {TRIGGER_ANNOTATION: trigger})
+            case actions.NoteTrigger(check, trigger):
+                metadata = self.checks[check.name]["metadata"]
+                assert isinstance(metadata, dict)
+                metadata["annotations"] = {TRIGGER_ANNOTATION: trigger}
+            case actions.WriteCheckStatus(check=check, status=status):
+                self.checks[check.name]["status"] = copy.deepcopy(dict(status))
+                self._check_written = self.now
+            case actions.DeleteCheck(check):
+                del self.checks[check.name]
+            case actions.AskNode(node, asked):
+                body = node_preflight.spec_body(
+                    node.name,
+                    node_uid=node.meta.uid,
+                    skip=asked.skip,
+                    use_emulation=asked.use_emulation,
+                    ignored_checks=asked.ignored_checks,
+                    run=asked.run,
+                )
+                before = self.preflights.get(node.name, {})
+                self.preflights[node.name] = {**body, "status": before.get("status", {})}
+            case actions.DeleteNodePreflight(preflight):
+                self.preflights.pop(preflight.name, None)
+            case actions.ApplyAgents():
+                self.daemon_set = {
+                    "metadata": self._metadata("vm-preflight-agent"),
+                    "spec": {"template": TEMPLATE},
+                }
+                self._applied = True
+            case actions.DeleteAgents():
+                self.daemon_set = None
+                self._applied = False
+
+    # what a test asks about
+
+    @property
+    def status(self) -> Wire:
+        status = (self.runtime or {}).get("status", {})
+        assert isinstance(status, dict)
+        return status
+
+    def check_status(self, name: str) -> Wire:
+        status = self.checks[name].get("status", {})
+        assert isinstance(status, dict)
+        return status
+
+    def condition(self, kind: str) -> Mapping[str, object]:
+        return next(
+            one for one in shapes.items(self.status, "conditions") if shapes.text(one, "type") == kind
+        )
+
+    @property
+    def last(self) -> Mapping[str, object]:
+        return shapes.mapping(self.status, "preflightCheckSummary", "lastCompleted")
+
+    def _create_check(self, name: str, annotations: dict[str, str]) -> None:
+        self.created.append(name)
+        self.checks[name] = {"metadata": {**self._metadata(name), "annotations": annotations}}
+
+    def _metadata(self, name: str) -> Wire:
+        number = next(self._ids)
+        return {
+            "name": name,
+            "uid": f"uid-{number}",
+            "resourceVersion": str(number),
+            "generation": 1,
+            "creationTimestamp": shapes.timestamp(self.now),
+        }
+
+    def _bump(self, wire: Wire) -> None:
+        metadata = wire["metadata"]
+        assert isinstance(metadata, dict)
+        metadata["generation"] = int(metadata["generation"]) + 1

@@ -1,0 +1,316 @@
+"""A controller on a real API server, with nodes that answer as agents would.
+
+There is no kubelet and no scheduler: nodes are objects, their agents one thread that writes NodePreflights'
+statuses. The controller runs with the rights that `deploy/` gives it.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import waiting
+from controlplane import ControlPlane
+
+from cluster import kubeconfig, node_preflight, shapes
+from cluster.informer import Informer
+from cluster.node_preflight import NodePreflight, NodeStatus
+from cluster.resources import (
+    AGENT_NAME,
+    CHECKS,
+    CONTROLLER_NAME,
+    DAEMON_SETS,
+    NAMESPACE,
+    NODE_PREFLIGHTS,
+    NODES,
+    PODS,
+    SKIP_LABEL,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+    Resource,
+)
+from cluster.transport import ApiError, Client, Credentials
+from controller import main
+from controller.silence import Patience
+from daemon.address import Address
+
+MANIFEST = Path(__file__).parents[2] / "deploy" / "daemonset.yaml"
+IMAGE = "registry.example/vm-preflight:test"
+Wire = Mapping[str, object]
+
+
+class Agents:
+    """Every node's agent: answers each run as it is told to.
+
+    Attributes:
+        failing: Nodes that fail.
+        silent: Nodes that do not answer.
+        answered: Names of the checks that were answered, with the node, in order.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self.failing: set[str] = set()
+        self.silent: set[str] = set()
+        self.answered: list[tuple[str, str]] = []
+        self._client = client
+        self._changed = threading.Event()
+        self._stop = threading.Event()
+        self._informer: Informer[NodePreflight] = Informer(
+            client, NODE_PREFLIGHTS, node_preflight.from_object, on_change=self._changed.set
+        )
+        self._thread = threading.Thread(target=self._run, name="agents", daemon=True)
+
+    def start(self) -> None:
+        self._informer.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._changed.set()
+        self._informer.stop()
+        self._thread.join()
+
+    def speak(self, *names: str) -> None:
+        """Nodes that were silent answer from now on."""
+        self.silent -= set(names)
+        self._changed.set()
+
+    def _run(self) -> None:
+        done: set[tuple[str, str]] = set()
+        while not self._stop.is_set():
+            self._changed.wait()
+            self._changed.clear()
+            for preflight in self._informer.items().values():
+                run = preflight.pending
+                if run is None or preflight.name in self.silent or (preflight.uid, run.id) in done:
+                    continue
+                done.add((preflight.uid, run.id))
+                self._answer(preflight, run.id, run.check)
+
+    def _answer(self, preflight: NodePreflight, run: str, check: str) -> None:
+        passed = preflight.name not in self.failing
+        cpu: Wire = {
+            "checkName": "CPU",
+            "status": "Pass",
+            "passed": True,
+            "reason": "FlagPresent",
+            "message": "vmx",
+        }
+        kvm: Wire = {
+            "checkName": "KVM",
+            "status": "Pass" if passed else "Fail",
+            "passed": passed,
+            "reason": "GuestRan" if passed else "DeviceMissing",
+            "message": "a guest ran" if passed else "/dev/kvm: No such file or directory",
+            **({} if passed else {"hint": "modprobe kvm"}),
+        }
+        now = datetime.now(UTC)
+        status = NodeStatus(run, passed, "Hardware" if passed else "None", (cpu, kvm), now, now)
+        try:
+            path = NODE_PREFLIGHTS.path(preflight.name, subresource="status")
+            self._client.patch(path, {"status": status.to_dict()})
+            self.answered.append((check, preflight.name))
+        except ApiError as error:
+            if not error.not_found:  # else the node went meanwhile
+                raise
+
+
+class ControllerLab:
+    """A cluster without nodes, and a controller that can be started, stopped and killed.
+
+    Attributes:
+        plane: The control plane, with `deploy/` installed.
+        client: The administrator's client.
+        agents: The nodes' agents.
+    """
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self.plane = plane
+        self.client = Client(kubeconfig.load(str(plane.kubeconfig)))
+        self.agents = Agents(self.client)
+        self._controller: tuple[threading.Thread, threading.Event] | None = None
+
+    def __enter__(self) -> Self:
+        self.clean()
+        self.agents.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        self.agents.stop()
+        self.clean()
+        self.client.close()
+
+    # the controller
+
+    def credentials(self) -> Credentials:
+        """Credentials of the controller's own service account."""
+        token = self.plane.token(CONTROLLER_NAME, NAMESPACE)
+        return Credentials(
+            self.plane.server, ca_file=str(self.plane.ca_file), authorization=lambda: f"Bearer {token}"
+        )
+
+    def start(
+        self,
+        *,
+        client: Client | None = None,
+        patience: Patience | None = None,
+        manifest: Path = MANIFEST,
+        leader_election: bool = False,
+        port: int = 0,
+    ) -> None:
+        """Starts a controller in a thread."""
+        stop = threading.Event()
+
+        def work() -> None:
+            main.run(
+                client or Client(self.credentials()),
+                namespace=NAMESPACE,
+                agent_manifest=str(manifest),
+                agent_image=IMAGE,
+                listen=Address("127.0.0.1", port),
+                leader_election=leader_election,
+                stop=stop,
+                patience=patience,
+            )
+
+        thread = threading.Thread(target=work, name="controller", daemon=True)
+        thread.start()
+        self._controller = (thread, stop)
+
+    def stop(self) -> None:
+        """Stops the controller as SIGTERM does."""
+        if self._controller is not None:
+            thread, stop = self._controller
+            stop.set()
+            thread.join(5)
+            assert not thread.is_alive(), "the controller did not stop"
+            self._controller = None
+
+    # what people do
+
+    def enable(self, *, enabled: bool = True, **spec: object) -> None:
+        self.client.patch(VM_RUNTIMES.path(VM_RUNTIME_NAME), {"spec": {"enabled": enabled, **spec}})
+
+    def ask(self, name: str) -> None:
+        body = {"apiVersion": CHECKS.api_version, "kind": CHECKS.kind, "metadata": {"name": name}}
+        self.client.create(CHECKS.path(namespace=NAMESPACE), body)
+
+    def add_node(self, name: str, *, labels: Mapping[str, str] | None = None, ready: bool = True) -> None:
+        self.client.create(
+            NODES.path(),
+            {
+                "kind": "Node",
+                "metadata": {"name": name, "labels": {"kubernetes.io/os": "linux", **(labels or {})}},
+            },
+        )
+        kubelet = {
+            "type": "Ready",
+            "status": "True" if ready else "False",
+            "reason": "KubeletReady" if ready else "KubeletNotReady",
+            "message": "" if ready else "container runtime is down",
+        }
+        self.client.patch(NODES.path(name, subresource="status"), {"status": {"conditions": [kubelet]}})
+
+    def label(self, name: str, *, skip: bool) -> None:
+        labels = {SKIP_LABEL: "" if skip else None}
+        self.client.patch(NODES.path(name), {"metadata": {"labels": labels}})
+
+    def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
+        """Deletes an object at once; one that is gone is no error."""
+        try:
+            self.client.delete(resource.path(name, namespace=namespace))
+        except ApiError as error:
+            if not error.not_found:
+                raise
+
+    # what people see
+
+    def get(self, resource: Resource, name: str, *, namespace: str = "") -> Wire:
+        """Returns an object, empty where there is none."""
+        try:
+            return self.client.get(resource.path(name, namespace=namespace))
+        except ApiError as error:
+            if error.not_found:
+                return {}
+            raise
+
+    def names(self, resource: Resource, *, namespace: str = "") -> set[str]:
+        found = self.client.list(resource.path(namespace=namespace))
+        return {shapes.text(one, "metadata", "name") for one in shapes.items(found, "items")}
+
+    def pods(self) -> Sequence[Wire]:
+        """The agents' pods, as the controller manager makes them."""
+        selector = {"labelSelector": "app.kubernetes.io/component=agent"}
+        return shapes.items(self.client.list(PODS.path(namespace=NAMESPACE), params=selector), "items")
+
+    def runtime(self) -> Wire:
+        return self.get(VM_RUNTIMES, VM_RUNTIME_NAME)
+
+    def status(self) -> Wire:
+        return shapes.mapping(self.runtime(), "status")
+
+    def summary(self) -> Wire:
+        return shapes.mapping(self.status(), "preflightCheckSummary")
+
+    def check(self, name: str) -> Wire:
+        return shapes.mapping(self.get(CHECKS, name, namespace=NAMESPACE), "status")
+
+    def checks(self) -> set[str]:
+        return self.names(CHECKS, namespace=NAMESPACE)
+
+    def daemon_set(self) -> Wire:
+        return self.get(DAEMON_SETS, AGENT_NAME, namespace=NAMESPACE)
+
+    def condition(self, kind: str, status: Wire | None = None) -> Wire:
+        found = shapes.items(self.status() if status is None else status, "conditions")
+        return next((one for one in found if shapes.text(one, "type") == kind), {})
+
+    # waiting
+
+    def until(self, look: Callable[[], object], what: str) -> None:
+        """Waits until ``look`` is true.
+
+        Raises:
+            AssertionError: It did not become so in time; the message has the VMRuntime's status.
+        """
+        try:
+            waiting.until(lambda: bool(look()) or None, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; VMRuntime: {json.dumps(self.runtime(), indent=1)}") from None
+
+    def installed(self) -> None:
+        """Waits for the singleton with a status."""
+        self.until(lambda: self.status(), "the controller writes the VMRuntime's status")
+
+    def verdict(self, *, passed: bool, other_than: Iterable[str] = ()) -> str:
+        """Waits for the verdict of a check that is none of those named, and returns its name."""
+        known = set(other_than)
+
+        def there() -> bool:
+            summary = self.summary()
+            name = shapes.text(summary, "preflightCheckName")
+            return name not in known and summary.get("preflightCheckPassed") is passed
+
+        self.until(there, f"a verdict: {passed}")
+        return shapes.text(self.summary(), "preflightCheckName")
+
+    def clean(self) -> None:
+        """Takes everything away that a test made."""
+        for resource, namespace in (
+            (VM_RUNTIMES, ""),
+            (CHECKS, NAMESPACE),
+            (DAEMON_SETS, NAMESPACE),
+            (NODE_PREFLIGHTS, ""),
+            (NODES, ""),
+        ):
+            for name in self.names(resource, namespace=namespace):
+                self.delete(resource, name, namespace=namespace)
+        for pod in self.pods():
+            self.delete(PODS, shapes.text(pod, "metadata", "name"), namespace=NAMESPACE)
+        self.until(lambda: not self.pods(), "the agents' pods are gone")
