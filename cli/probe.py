@@ -13,7 +13,7 @@ def main(program: str, words: Sequence[str]) -> int:
         UsageError: A configuration or a socket that cannot be used.
     """
     from agent import probe
-    from agent.probe_server import SocketError
+    from agent.probe_socket import SocketError
     from preflight.config import ConfigError
 
     parser = Parser(program, "Runs the checks for the agent. Privileged, without credentials; opens no port.")

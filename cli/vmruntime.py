@@ -143,6 +143,11 @@ def current(client: Client) -> Mapping[str, object]:
         raise
 
 
+def count(machines: Sequence[VirtualMachine]) -> str:
+    """Returns *1 virtual machine* or *5 virtual machines*."""
+    return f"{len(machines)} virtual machine{'' if len(machines) == 1 else 's'}"
+
+
 def confirm(machines: Sequence[VirtualMachine], *, force: bool, runtime: Mapping[str, object]) -> None:
     """Returns where the virtual machines may be deleted.
 
@@ -156,13 +161,12 @@ def confirm(machines: Sequence[VirtualMachine], *, force: bool, runtime: Mapping
     way = "pass --force=true to delete them, or delete them yourself with kubectl delete"
     annotations = mapping(runtime, "metadata", "annotations")
     if annotations.get(FORCE_DISABLE_ANNOTATION) != "true":
-        raise NotDoneError(f"not disabled, because {len(machines)} virtual machines exist ({some}): {way}")
+        raise NotDoneError(f"not disabled, {count(machines)} in the way ({some}): {way}")
     if not sys.stdin.isatty():
         raise NotDoneError(
-            f"not disabled: {len(machines)} virtual machines exist ({some}) and there is no terminal to ask "
-            f"whether to delete them: {way}"
+            f"not disabled, {count(machines)} in the way ({some}) and no terminal to ask on: {way}"
         )
-    say(f"{len(machines)} virtual machines exist: {some}")
+    say(f"there {'is' if len(machines) == 1 else 'are'} {count(machines)}: {some}")
     if input("Delete them all and disable the VM runtime? [y/N] ").strip().lower() not in ("y", "yes"):
         raise NotDoneError(f"not disabled, nothing changed: {way}")
 
@@ -175,7 +179,7 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
     """
     machines = list_all(client)
     if machines and not confirmed:
-        raise NotDoneError(f"not disabled, because {len(machines)} virtual machines were created meanwhile")
+        raise NotDoneError(f"not disabled: {count(machines)} created meanwhile")
     for machine in machines:
         delete(client, machine)
     left = machines
@@ -186,10 +190,10 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
         return not left
 
     if machines:
-        say(f"deleting {len(machines)} virtual machines …")
+        say(f"deleting {count(machines)} …")
         if not wait_until(none_left, timeout=timeout):
             raise NotDoneError(
-                f"{len(left)} virtual machines are still there after {timeout:g} s, "
+                f"{count(left)} left after {timeout:g} s, "
                 f"such as {left[0].namespace}/{left[0].name}: see what holds it with kubectl get -o yaml"
             )
 
