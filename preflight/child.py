@@ -3,6 +3,7 @@
 import gc
 import os
 import resource
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -212,10 +213,15 @@ def main(
     use_emulation: bool,
     pipe: int,
     stream: TextIO,
+    lifetime: float,
 ) -> NoReturn:
-    """The forked child's whole life; see `ask_all` for the arguments."""
+    """The forked child's whole life; see `ask_all` for the arguments.
+
+    Its parent ends it sooner; ``lifetime`` (in seconds) is for the case that the parent itself was killed.
+    """
     status = 1
     try:
+        signal.setitimer(signal.ITIMER_REAL, lifetime)
         settle(pipe, stream)
         ask_all(tasks, host, findings, use_emulation=use_emulation, pipe=pipe)
         status = 0

@@ -222,6 +222,7 @@ class Runner:
                     use_emulation=use_emulation,
                     pipe=answers_end,
                     stream=stream,
+                    lifetime=sum(self._config.seconds(task.check) for task in tasks) + self._patience,
                 )
             )
         except OSError:
