@@ -167,7 +167,8 @@ def confirm(machines: Sequence[VirtualMachine], *, force: bool, runtime: Mapping
             f"not disabled, {count(machines)} in the way ({some}) and no terminal to ask on: {way}"
         )
     say(f"there {'is' if len(machines) == 1 else 'are'} {count(machines)}: {some}")
-    if input("Delete them all and disable the VM runtime? [y/N] ").strip().lower() not in ("y", "yes"):
+    print("Delete them all and disable the VM runtime? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise NotDoneError(f"not disabled, nothing changed: {way}")
 
 

@@ -1,7 +1,7 @@
 """The cluster side of vm-preflight, shown on this machine: ``make demo``.
 
 A real API server, etcd and controller manager on loopback, the real controller, and for each node a real
-probe and agent. What no kubelet is there for, `nodes.StandInKubelet` does. Everything is taken away at the end.
+probe and agent. What a kubelet would do, `nodes.StandInKubelet` does. Everything is taken away at the end.
 """
 
 import os
