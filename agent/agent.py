@@ -21,6 +21,7 @@ from agent.metrics import AgentMetrics
 from cluster.backoff import Backoff
 from daemon import http, lifecycle
 from daemon.address import Address
+from daemon.endpoints import Content
 from preflight.version import version
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def run_standalone(
     """
     parts = _Parts(node or os.uname().nodename, probe, spawn, interval, links=(REPORT_PATH,))
 
-    def report() -> http.Content | None:
+    def report() -> Content | None:
         last = parts.agent and parts.agent.report()
         return ("application/json", (json.dumps(last.to_dict(), indent=2) + "\n").encode()) if last else None
 
@@ -138,7 +139,7 @@ class _Parts:
         *,
         start: Callable[[], None] = lambda: None,
         stop: Callable[[], None] = lambda: None,
-        routes: Mapping[str, Callable[[], http.Content | None]] | None = None,
+        routes: Mapping[str, Callable[[], Content | None]] | None = None,
     ) -> int:
         agent = self.agent = Agent(
             where=self._where,

@@ -12,7 +12,8 @@ import time
 from types import FrameType
 
 from agent import devices, probe_logs
-from agent.probe_server import Server, listen
+from agent.probe_server import Server
+from agent.probe_socket import listen
 from agent.wire import RunRequest, Welcome
 from preflight import config, discovery
 from preflight.host import Host
@@ -27,6 +28,9 @@ CHANNEL = "fd:"
 
 GRACE = 1.7
 """Seconds from the signal to the end; the contract is 2 s, and a Python process needs some to leave."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What asks for the end."""
 
 log = logging.getLogger("probe")
 
@@ -57,13 +61,18 @@ def run(
 
     Raises:
         preflight.config.ConfigError: The configuration cannot be used; one line.
-        agent.probe_server.SocketError: The socket cannot be listened on; one line.
+        agent.probe_socket.SocketError: The socket cannot be listened on; one line.
     """
     probe_logs.configure(log_format, log_level)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
     try:
-        _serve(socket, host_root, config_path)
+        try:
+            for number in SIGNALS:
+                signal.signal(number, _stop)
+            _serve(socket, host_root, config_path)
+        finally:
+            # Ending already: from here on nothing may rise any more.
+            for number in SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
     except Stopped:
         log.info("stopped")
     return 0
@@ -116,7 +125,7 @@ def _reap() -> None:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     # Killing the run's child can take a second, and Python drops an exception that rises in a finalizer.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))

@@ -6,10 +6,8 @@ to every client that has greeted.
 """
 
 import logging
-import os
 import selectors
 import socket
-import stat
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -31,10 +29,6 @@ _CREDENTIALS = struct.Struct("3i")
 # struct ucred of unix(7): pid, uid, gid
 
 log = logging.getLogger("probe")
-
-
-class SocketError(Exception):
-    """The socket cannot be listened on; the message is one line that names it."""
 
 
 class Client:
@@ -276,50 +270,3 @@ def encode(reply: wire.Reply) -> bytes:
             results = tuple(result._replace(evidence=NO_EVIDENCE) for result in reply.report.results)
             return encode(wire.Answer(reply.report._replace(results=results)))
         return wire.encode_reply(wire.Refusal(f"the report cannot be sent: {error}"))
-
-
-def listen(path: str) -> socket.socket:
-    """Returns a listening unix socket that the directory's group can connect to.
-
-    A socket that nobody listens on any more is replaced: a pod's emptyDir outlives its containers.
-
-    Raises:
-        SocketError: One line that names ``path`` and what is in the way.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        os.makedirs(os.path.dirname(path) or ".", mode=0o755, exist_ok=True)
-        _remove_stale(path)
-        # The socket must not be open to others even for the moment between bind and chmod.
-        before = os.umask(0o177)
-        try:
-            listener.bind(path)
-        finally:
-            os.umask(before)
-        os.chown(path, -1, os.stat(os.path.dirname(path) or ".").st_gid)
-        os.chmod(path, 0o660)
-        listener.listen(MAX_CLIENTS)
-    except OSError as error:
-        listener.close()
-        raise SocketError(f"socket {path}: {error.strerror or error}") from error
-    except SocketError:
-        listener.close()
-        raise
-    return listener
-
-
-def _remove_stale(path: str) -> None:
-    try:
-        found = os.lstat(path)
-    except FileNotFoundError:
-        return
-    if not stat.S_ISSOCK(found.st_mode):
-        raise SocketError(f"socket {path}: something else than a socket stands there")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
-        other.settimeout(1)
-        try:
-            other.connect(path)
-        except ConnectionRefusedError:
-            os.unlink(path)
-            return
-    raise SocketError(f"socket {path}: another probe listens on it")

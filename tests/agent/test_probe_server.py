@@ -1,9 +1,7 @@
 """The probe's side of the socket, over real sockets, with runs that the tests make up."""
 
-import os
 import select
 import socket
-import stat
 import struct
 import threading
 import time
@@ -16,7 +14,8 @@ from hypothesis import strategies as st
 
 from agent import probe_server, wire
 from agent.devices import Directory
-from agent.probe_server import MAX_CLIENTS, Server, SocketError, listen
+from agent.probe_server import MAX_CLIENTS, Server
+from agent.probe_socket import listen
 from agent.wire import Answer, DeviceChange, Hello, Refusal, Reply, RunRequest, Welcome
 from preflight.framing import Decoder
 from preflight.report import Mode, Report
@@ -298,32 +297,3 @@ def test_serving_on_a_channel_ends_with_it() -> None:
     ours.close()
     thread.join(20)
     assert not thread.is_alive()
-
-
-def test_socket_can_be_connected_to_by_its_directorys_group_only(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        os.chown(tmp_path, -1, 12345)
-    path = tmp_path / "probe.sock"
-    listen(str(path)).close()
-    found = path.stat()
-    assert stat.S_IMODE(found.st_mode) == 0o660
-    assert found.st_gid == tmp_path.stat().st_gid
-
-
-def test_socket_of_a_dead_probe_is_replaced_and_that_of_a_living_one_is_not(tmp_path: Path) -> None:
-    path = str(tmp_path / "new" / "probe.sock")
-    listen(path).close()
-    living = listen(path)
-    with pytest.raises(SocketError, match=rf"^socket {path}: another probe listens on it$"):
-        listen(path)
-    living.close()
-
-
-@pytest.mark.parametrize(
-    "path", ["/proc/none/probe.sock", "x" * 200, "", "/dev/null", "/dev/null/probe.sock"]
-)
-def test_socket_that_cannot_be_made_is_one_line_that_names_it(path: str) -> None:
-    with pytest.raises(SocketError) as caught:
-        listen(path)
-    assert str(caught.value).startswith(f"socket {path}: ")
-    assert "\n" not in str(caught.value)

@@ -4,11 +4,13 @@ import os
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agentlab import Lab, reasons
+from agentlab import ROOT, Lab, reasons
 from waiting import until
 
 from agent import wire
@@ -165,14 +167,19 @@ def test_junk_on_the_socket_is_refused_and_the_next_run_done(lab: Lab) -> None:
     assert reasons(until(lab.agent().report, "a report")) == {"Fine": "Good"}
 
 
-def test_wrong_configuration_and_socket_are_errors_of_one_line(lab: Lab) -> None:
-    from agent import probe
-    from agent.probe_server import SocketError
-    from preflight.config import ConfigError
-
-    bad = lab.directory / "bad.toml"
-    bad.write_text("[run]\nonyl = []\n")
-    with pytest.raises(ConfigError, match=r"^[^\n]*bad.toml: run.onyl: unknown key[^\n]*$"):
-        probe._serve("unused", "/", str(bad))
-    with pytest.raises(SocketError, match=r"^socket /dev/null: [^\n]*$"):
-        probe._serve("/dev/null", "/", None)
+@pytest.mark.parametrize("words", [("--config", "bad.toml"), ("--socket", "/dev/null")])
+def test_wrong_configuration_and_socket_are_one_line_that_names_them(
+    lab: Lab, words: tuple[str, str]
+) -> None:
+    (lab.directory / "bad.toml").write_text("[run]\nonyl = []\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "probe", *words],
+        cwd=lab.directory,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words[1] in done.stderr
+    assert done.stderr.count("\n") == 1

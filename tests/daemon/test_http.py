@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 import daemon.http
 from daemon.address import Address
-from daemon.http import MAX_CONNECTIONS, OPENMETRICS_TEXT, PROMETHEUS_TEXT, Server, serve
+from daemon.endpoints import OPENMETRICS_TEXT, PROMETHEUS_TEXT
+from daemon.http import MAX_CONNECTIONS, Server, serve
 
 LOOPBACK = Address("127.0.0.1", 0)
 
