@@ -62,9 +62,9 @@ class Attempt:
         self._printed = 0
         self._tail = b""
 
-    def answer(self, check: Check, deadline: float) -> Answer | Failure:
-        """Waits for the next answer, which must be that of ``check``, until ``deadline``."""
-        begun = self._monotonic()
+    def answer(self, check: Check, seconds: float) -> Answer | Failure:
+        """Waits for the next answer, which must be that of ``check``, for at most ``seconds``."""
+        deadline = self._monotonic() + seconds
         while True:
             if self._messages:
                 return self._take(check)
@@ -79,7 +79,7 @@ class Attempt:
             left = deadline - self._monotonic()
             self._wait(max(0.0, left))
             if left <= 0 and not self._messages:
-                return self._failure(TIMED_OUT, f"no answer within {deadline - begun:.3g} s")
+                return self._failure(TIMED_OUT, f"no answer within {seconds:.3g} s")
 
     def close(self) -> None:
         """Closes the pipes; the child goes on."""
@@ -126,7 +126,7 @@ class Attempt:
                 self._answers = None
                 return
             try:
-                self._messages += self._decoder.feed(data)
+                self._messages.extend(self._decoder.feed(data))  # keeps those that came before the junk
             except FramingError as error:
                 self._junk = str(error)
             if not to_the_end:

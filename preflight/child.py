@@ -16,10 +16,7 @@ from preflight.framing import encode
 from preflight.host import Host
 from preflight.ordering import unmet
 from preflight.outcomes import CRASHED, DEPENDENCY_FAILED, RUNNER_OUTCOMES
-from preflight.result import MAX_EVIDENCE, MAX_KEY, Finding, one_line
-
-MAX_SECONDS = 86400.0
-"""The longest time that a check can be said to have taken."""
+from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, Finding, one_line
 
 MAX_DESCRIPTORS = 1024
 """Open files that a check can have."""

@@ -20,13 +20,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from preflight.check import Check, Setting, Threshold, Weight
-from preflight.result import one_line
+from preflight.result import MAX_SECONDS, one_line
 
 MAX_SIZE = 1 << 20
 """Bytes of a configuration file."""
-
-MAX_SECONDS = 86400.0
-"""The longest time-out: a day."""
 
 
 class ConfigError(ValueError):

@@ -1,6 +1,7 @@
 """Messages on a stream: four bytes of length, big endian, then that many bytes of JSON. Pure."""
 
 import json
+from collections.abc import Iterator
 
 MAX_FRAME = 1 << 20
 """Bytes of a message; the largest finding (`preflight.result`: 64 entries of 2,304 characters) has 600 KB."""
@@ -39,14 +40,13 @@ class Decoder:
         """Whether a message has begun and not ended."""
         return bool(self._buffer)
 
-    def feed(self, data: bytes) -> list[object]:
-        """Takes more of the stream and returns the messages that are complete with it.
+    def feed(self, data: bytes) -> Iterator[object]:
+        """Takes more of the stream and yields the messages that are complete with it.
 
         Raises:
-            FramingError: What came is no message, or a longer one than the limit.
+            FramingError: What came, after the messages that were yielded, is none, or longer than the limit.
         """
         self._buffer += data
-        messages: list[object] = []
         while len(self._buffer) >= _HEADER:
             end = _HEADER + int.from_bytes(self._buffer[:_HEADER], "big")
             if end > _HEADER + self._limit:
@@ -56,7 +56,7 @@ class Decoder:
             body = bytes(self._buffer[_HEADER:end])
             del self._buffer[:end]
             try:
-                messages.append(json.loads(body))
+                message = json.loads(body)
             except (ValueError, RecursionError) as error:
                 raise FramingError(f"a message that is no JSON: {type(error).__name__}") from None
-        return messages
+            yield message

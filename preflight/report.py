@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from preflight.fields import FieldError, Fields
-from preflight.result import MAX_EVIDENCE, MAX_KEY, NO_EVIDENCE, Result, Status
+from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, NO_EVIDENCE, Result, Status
 
 API_VERSION = "kubevm.io/v1alpha1"
 KIND = "PreflightReport"
@@ -15,9 +15,6 @@ MAX_RESULTS = 256
 
 MAX_NAME = 253
 """Characters of a node's name (Kubernetes: names of objects, DNS subdomain) and of every version string."""
-
-MAX_SECONDS = 86400.0
-"""The longest time that a check can be said to have taken."""
 
 NAME = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 """CamelCase word: the name of a check, or a reason (Kubernetes API conventions)."""

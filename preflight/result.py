@@ -22,6 +22,9 @@ MAX_KEY = 256
 MAX_EVIDENCE = 64
 """Entries of a result's evidence."""
 
+MAX_SECONDS = 86400.0
+"""The longest time that a check can be given, or be said to have taken: a day."""
+
 NO_EVIDENCE: Mapping[str, str] = MappingProxyType({})
 
 

@@ -194,7 +194,7 @@ class Runner:
         try:
             for index, task in enumerate(tasks):
                 begun = self._monotonic()
-                answer = attempt.answer(task.check, min(begun + self._config.seconds(task.check), end))
+                answer = attempt.answer(task.check, min(self._config.seconds(task.check), end - begun))
                 if isinstance(answer, Answer):
                     record(task.check, answer)
                     continue

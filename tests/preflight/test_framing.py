@@ -27,7 +27,7 @@ def test_messages_come_back_however_the_stream_is_cut(sent: list[object], size: 
 @given(st.binary(max_size=64))
 def test_junk_is_refused_or_awaited_and_nothing_else(junk: bytes) -> None:
     with contextlib.suppress(FramingError):
-        assert json.dumps(Decoder().feed(junk))
+        assert json.dumps(list(Decoder().feed(junk)))
 
 
 def frame(body: bytes) -> bytes:
@@ -49,7 +49,7 @@ def frame(body: bytes) -> bytes:
 )
 def test_what_is_no_message_is_refused(stream: bytes) -> None:
     with pytest.raises(FramingError):
-        Decoder().feed(stream)
+        list(Decoder().feed(stream))
 
 
 def test_a_message_that_is_too_long_is_not_sent() -> None:
@@ -61,5 +61,12 @@ def test_a_message_that_is_too_long_is_not_sent() -> None:
 def test_an_incomplete_message_is_awaited() -> None:
     stream = encode({"check": "KVM"})
     decoder = Decoder()
-    assert decoder.feed(stream[:-1]) == []
-    assert decoder.feed(stream[-1:]) == [{"check": "KVM"}]
+    assert list(decoder.feed(stream[:-1])) == []
+    assert list(decoder.feed(stream[-1:])) == [{"check": "KVM"}]
+
+
+def test_messages_before_junk_are_kept() -> None:
+    received: list[object] = []
+    with pytest.raises(FramingError):
+        received.extend(Decoder().feed(encode(1) + encode(2) + b"\xff" * 8))
+    assert received == [1, 2]
