@@ -1,30 +1,16 @@
 """The program as a person starts it: words in; exit status, standard output and standard error out."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from program import command, vm_preflight
 
 from cli.main import COMMANDS
 
 HOSTS = Path(__file__).parents[1] / "hosts"
-
-
-def vm_preflight(*words, **variables):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("VM_PREFLIGHT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        env={**environment, **variables},
-    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -129,8 +115,8 @@ def test_options_from_the_environment():
 
 
 def test_a_closed_pipe_is_no_traceback():
-    command = f"{sys.executable} -m cli.main run -o json | true"
-    ended = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    piped = f"{' '.join(command('run', '-o', 'json'))} | true"
+    ended = subprocess.run(["sh", "-c", piped], capture_output=True, text=True, check=False, timeout=60)
     assert "Traceback" not in ended.stderr
 
 

@@ -1,0 +1,230 @@
+"""The cluster verbs against a real API server and a real controller, and what becomes of virtual machines."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+from program import command, vm_preflight
+from waiting import until
+
+from cluster.resources import (
+    CHECKS,
+    DISABLING_ANNOTATION,
+    FORCE_DISABLE_ANNOTATION,
+    NAMESPACE,
+    VIRTUAL_MACHINES,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+)
+from cluster.shapes import flag, mapping, text
+
+KUBEVIRT, INSTANCE, GKE = VIRTUAL_MACHINES
+
+
+@pytest.fixture
+def run(lab):
+    def call(*words, timeout="20", kubeconfig=lab.plane.kubeconfig):
+        ended = vm_preflight(*words, "--kubeconfig", str(kubeconfig), "--timeout", timeout)
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return call
+
+
+def enabled(lab):
+    return flag(lab.runtime(), "spec", "enabled")
+
+
+def annotate(lab, value):
+    lab.client.patch(
+        VM_RUNTIMES.path(VM_RUNTIME_NAME), {"metadata": {"annotations": {FORCE_DISABLE_ANNOTATION: value}}}
+    )
+
+
+def add_machine(lab, resource, name, **metadata):
+    metadata["name"] = name
+    body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": {}}
+    lab.client.create(resource.path(namespace="default"), body)
+
+
+def machines(lab):
+    return {name for kind in VIRTUAL_MACHINES for name in lab.names(kind, namespace="default")}
+
+
+def switched_on(lab, run):
+    assert run("enable", "vmruntime", "--wait")[0] == 0
+
+
+def test_enable_says_how_to_watch(lab, run):
+    status, out, err = run("enable", "vmruntime")
+    assert (status, err) == (0, "")
+    assert f"kubectl get vmruntimepfc -n {NAMESPACE} --watch" in out
+    assert enabled(lab)
+
+
+def test_enable_waits_for_the_verdict(lab, run):
+    status, out, _ = run("enable", "vmruntime", "--wait")
+    assert status == 0
+    assert out.splitlines()[-1] == f"{text(lab.summary(), 'lastCompleted', 'name')} passed"
+
+
+def test_enable_waits_for_a_verdict_that_is_no(lab, run):
+    lab.agents.failing = {"n1"}
+    status, out, _ = run("enable", "vmruntime", "--wait")
+    assert status == 1
+    assert out.splitlines()[-1].endswith(" failed")
+
+
+def test_enable_without_an_answer_in_time_is_status_3(lab, run):
+    lab.agents.silent = {"n1"}
+    status, _, err = run("enable", "vmruntime", "--wait", timeout="1")
+    assert status == 3
+    assert "no verdict after 1 s" in err
+
+
+def test_enable_and_disable_twice_are_errors(lab, run):
+    status, _, err = run("disable", "vmruntime")
+    assert (status, err) == (1, "vm-preflight disable: the VM runtime is already disabled\n")
+    switched_on(lab, run)
+    status, _, err = run("enable", "vmruntime")
+    assert (status, err) == (1, "vm-preflight enable: the VM runtime is already enabled\n")
+
+
+@pytest.mark.parametrize("force", [(), ("--force",), ("--force=true",), ("--force=false",)])
+@pytest.mark.parametrize("annotation", [None, "true", "false"])
+def test_disable_without_virtual_machines(lab, run, force, annotation):
+    switched_on(lab, run)
+    annotate(lab, annotation)
+    status, out, err = run("disable", "vmruntime", *force)
+    assert (status, out, err) == (0, "VM runtime disabled.\n", "")
+    assert not enabled(lab)
+    assert not flag(lab.status(), "enabled")
+    assert DISABLING_ANNOTATION not in mapping(lab.runtime(), "metadata", "annotations")
+
+
+@pytest.mark.parametrize("annotation", [None, "false", "nonsense"])
+def test_virtual_machines_are_protected(lab, run, annotation):
+    switched_on(lab, run)
+    annotate(lab, annotation)
+    add_machine(lab, KUBEVIRT, "precious")
+    status, _, err = run("disable", "vmruntime")
+    assert status == 1
+    assert err.count("\n") == 1
+    assert all(word in err for word in ("default/precious", "--force=true", "kubectl delete"))
+    assert machines(lab) == {"precious"}
+    assert enabled(lab)
+
+
+def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, run):
+    switched_on(lab, run)
+    annotate(lab, "true")
+    add_machine(lab, GKE, "precious")
+    status, _, err = run("disable", "vmruntime")
+    assert status == 1
+    assert "no terminal to ask on: pass --force=true" in err
+    assert machines(lab) == {"precious"}
+    assert enabled(lab)
+
+
+@pytest.mark.parametrize(("answer", "deleted"), [(b"y\n", True), (b"n\n", False), (b"\x04", False)])
+def test_with_the_annotation_and_a_terminal_it_asks(lab, run, answer, deleted):
+    switched_on(lab, run)
+    annotate(lab, "true")
+    add_machine(lab, KUBEVIRT, "one")
+    ours, theirs = os.openpty()
+    words = command("disable", "vmruntime", "--kubeconfig", str(lab.plane.kubeconfig))
+    with subprocess.Popen(
+        words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asking:
+        os.close(theirs)
+        assert asking.stderr is not None
+        assert asking.stderr.readline() == "there is 1 virtual machine: default/one\n"
+        os.write(ours, answer)
+        _, err = asking.communicate(timeout=30)
+    os.close(ours)
+    assert (asking.returncode, enabled(lab)) == ((0, False) if deleted else (1, True)), err
+    assert machines(lab) == (set() if deleted else {"one"})
+    assert DISABLING_ANNOTATION not in mapping(lab.runtime(), "metadata", "annotations")
+
+
+def test_force_deletes_every_kind_and_disables(lab, run):
+    switched_on(lab, run)
+    for number, kind in enumerate(VIRTUAL_MACHINES):
+        add_machine(lab, kind, f"machine-{number}")
+    status, out, err = run("disable", "vmruntime", "--force=true")
+    assert (status, out) == (0, "VM runtime disabled.\n")
+    assert "deleting 3 virtual machines" in err
+    assert machines(lab) == set()
+
+
+def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run):
+    switched_on(lab, run)
+    add_machine(lab, KUBEVIRT, "slow", finalizers=["example.com/held"])
+    words = command("disable", "vmruntime", "--force", "--kubeconfig", str(lab.plane.kubeconfig))
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ended:
+        assert ended.stderr is not None
+        assert ended.stderr.readline().startswith("deleting 1 virtual machine")
+        assert mapping(lab.runtime(), "metadata", "annotations").get(DISABLING_ANNOTATION) == "true"
+        ended.send_signal(signal.SIGINT)
+        _, err = ended.communicate(timeout=20)
+    assert ended.returncode == 130
+    assert err == "given up: the VM runtime stays enabled\n"
+    assert enabled(lab)
+    assert DISABLING_ANNOTATION not in mapping(lab.runtime(), "metadata", "annotations")
+    lab.client.patch(KUBEVIRT.path("slow", namespace="default"), {"metadata": {"finalizers": None}})
+
+
+def test_a_check_that_passes(lab, run):
+    status, out, err = run("check", "vmruntimepfc")
+    (name,) = lab.checks()
+    assert (status, out) == (0, f"{name} passed\n  1 of 1 node passed\n")
+    assert f"created {name}" in err
+
+
+def test_a_check_that_fails_tells_node_cause_and_fix(lab, run):
+    lab.agents.failing = {"n1"}
+    status, out, _ = run("check", "vmruntimepfc")
+    assert status == 1
+    lines = out.splitlines()
+    assert lines[0].endswith(" failed")
+    assert lines[1:4] == [
+        "  n1 failed",
+        "    KVM: /dev/kvm: No such file or directory",
+        "      → modprobe kvm",
+    ]
+
+
+def test_a_check_without_a_verdict_in_time_is_status_3(lab, run):
+    lab.agents.silent = {"n1"}
+    status, out, err = run("check", "vmruntimepfc", timeout="1")
+    assert (status, out) == (3, "")
+    assert "no verdict after 1 s" in err
+
+
+def test_without_an_installation_the_message_says_so(lab, run):
+    lab.stop()
+    lab.delete(VM_RUNTIMES, VM_RUNTIME_NAME)
+    until(lambda: not lab.runtime() or None, "the VMRuntime is gone")
+    for verb in ("enable", "disable"):
+        status, _, err = run(verb, "vmruntime")
+        assert status == 1
+        assert "kubectl apply -k deploy" in err
+
+
+def test_an_api_server_that_does_not_answer_is_one_line(lab, run, tmp_path):
+    nobody = tmp_path / "kubeconfig"
+    nobody.write_text(lab.plane.kubeconfig.read_text().replace(lab.plane.server, "https://127.0.0.1:1"))
+    for words in (("enable", "vmruntime"), ("disable", "vmruntime"), ("check", "vmruntimepfc")):
+        status, out, err = run(*words, kubeconfig=nobody)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "127.0.0.1" in err
+
+
+def test_a_check_that_may_not_be_created_is_one_line(lab, run):
+    token = lab.plane.token("vm-preflight-agent", NAMESPACE)
+    status, out, err = run(
+        "check", "vmruntimepfc", kubeconfig=lab.plane.kubeconfig_for_token(token, name="agent")
+    )
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert "forbidden" in err.lower()
+    assert lab.names(CHECKS, namespace=NAMESPACE) == set()
