@@ -20,7 +20,8 @@ from linux.kvm.interrupts import TimeLimit
 from linux.kvm.machine import VM, CallError
 from linux.kvm.uapi import PATH
 from preflight.check import UNLESS_EMULATED, Run, check
-from preflight.host import Device, Host
+from preflight.device import Device
+from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown
 
 if TYPE_CHECKING:

@@ -5,16 +5,13 @@ memory or a captured tree in its place.
 """
 
 import errno
-import fcntl
-import mmap
 import os
 import re
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Self
 
+from preflight.device import Device
 from preflight.paths import resolve
 from preflight.result import one_line
 
@@ -30,58 +27,6 @@ _CHUNK = 1 << 16
 _OPEN_TO_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 _RECORD = re.compile(r"(\d{1,9}),\d+,\d+,[^;]*;", re.ASCII)
-
-
-class Device:
-    """An open device, or a file descriptor that an ioctl returned (a VM, a vCPU)."""
-
-    def __init__(self, descriptor: int) -> None:
-        """Takes ownership of an open file descriptor."""
-        self._descriptor = descriptor
-
-    def ioctl(self, request: int, argument: int | bytearray = 0) -> int:
-        """Calls ``ioctl(2)``.
-
-        Args:
-            request: The request's number.
-            argument: A number, or a structure that the kernel reads and may write in place.
-
-        Raises:
-            OSError: The kernel's answer.
-        """
-        return fcntl.ioctl(self._descriptor, request, argument)
-
-    def open(self, request: int, argument: int = 0) -> "Device":
-        """Calls an ioctl that returns a file descriptor, such as ``KVM_CREATE_VM``.
-
-        Raises:
-            OSError: The kernel's answer.
-        """
-        return Device(fcntl.ioctl(self._descriptor, request, argument))
-
-    def map(self, length: int) -> mmap.mmap:
-        """Maps the first ``length`` bytes, shared and writable.
-
-        Raises:
-            OSError: The kernel's answer.
-        """
-        return mmap.mmap(self._descriptor, length)
-
-    def close(self) -> None:
-        """Closes the descriptor; safe to call twice."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        """Returns itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Closes the descriptor."""
-        self.close()
 
 
 class Host:

@@ -5,10 +5,8 @@ it left behind are killed, and a new child goes on with the rest. This process o
 """
 
 import os
-import re
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
 
 from preflight.attempt import Attempt
 from preflight.check import Check
@@ -19,28 +17,15 @@ from preflight.config import Config
 from preflight.host import Host
 from preflight.ordering import closure, order
 from preflight.outcomes import CRASHED, TIMED_OUT
-from preflight.process import Child, fork, kill_group, pipe, sweep
+from preflight.process import fork, kill_group, pipe, sweep
 from preflight.report import Report
 from preflight.result import Finding, Result
+from preflight.stuck import Stuck
 from preflight.verdict import judge, mode_of, passed
-
-_DEVICE = re.compile(r"/dev/[\w./-]*\w")
 
 
 class UnknownCheckError(ValueError):
     """A check was asked for that there is not."""
-
-
-class Stuck(NamedTuple):
-    """A child that does not die of SIGKILL: it is stuck in the kernel, and may hold a device.
-
-    Attributes:
-        child: The child.
-        check: The check that it was asked.
-    """
-
-    child: Child
-    check: Check
 
 
 class Runner:
@@ -252,23 +237,9 @@ class Runner:
             return tasks
         left = []
         for task in tasks:
-            holder = next((one for one in self._stuck if _same_ground(one.check, task.check)), None)
+            holder = next((stuck for stuck in self._stuck if stuck.holds_up(task.check)), None)
             if holder is None:
                 left.append(task)
             else:
-                text = f"not asked: process {holder.child.pid} of {holder.check.name} is stuck in the kernel"
-                record(task.check, Answer(TIMED_OUT(text, hint=_reboot(holder)), 0.0))
+                record(task.check, Answer(holder.finding(), 0.0))
         return left
-
-
-def _same_ground(stuck: Check, check: Check) -> bool:
-    """Whether a check is the stuck one, or opens a device that the stuck one opens."""
-    return stuck.name == check.name or bool(_devices(stuck) & _devices(check))
-
-
-def _devices(check: Check) -> set[str]:
-    return set(_DEVICE.findall(" ".join(check.reads)))
-
-
-def _reboot(stuck: Stuck) -> str:
-    return f"see where it waits: cat /proc/{stuck.child.pid}/stack; a process stuck for good needs a reboot"

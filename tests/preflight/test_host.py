@@ -7,7 +7,8 @@ import stat
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
 
-from preflight.host import Device, Host
+from preflight.device import Device
+from preflight.host import Host
 
 
 @pytest.fixture

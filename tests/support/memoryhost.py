@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from linux.kvm import uapi
-from preflight.host import Device, Host
+from preflight.device import Device
+from preflight.host import Host
 
 Ioctl = Callable[[int, int | bytearray], int]
 
