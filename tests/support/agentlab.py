@@ -118,6 +118,9 @@ class Lab:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.close()
+        for log in sorted(self.directory.glob("*.log")):
+            # pytest shows it where the test failed
+            print(f"--- {log.name}\n{log.read_text()}")
 
     def config(self, *only: str) -> str:
         """Writes a configuration with these checks alone and returns its path."""
