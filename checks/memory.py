@@ -28,6 +28,7 @@ UNREADABLE = unknown("Unreadable", hint="head -1 /proc/meminfo; in a container, 
     reads=("/proc/meminfo: MemTotal",),
     source="kernel: Documentation/filesystems/proc.rst, meminfo",
     settings=(MINIMUM,),
+    imports=("psutil",),
 )
 def memory(host: Host, run: Run) -> Finding:
     """Compares the node's total with the minimum."""

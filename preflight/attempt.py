@@ -74,7 +74,7 @@ class Attempt:
                 )
             if self._printed > MAX_OUTPUT:
                 return self._failure(OUTPUT_TOO_LARGE, f"printed more than {MAX_OUTPUT} bytes")
-            if self._answers is None or self.child.status is not None:
+            if self._answers is None or self.child.exit_code is not None:
                 return self._death()
             left = deadline - self._monotonic()
             self._wait(max(0.0, left))
@@ -148,10 +148,10 @@ class Attempt:
     def _death(self) -> Failure:
         if not self.child.wait(self._patience):
             return self._failure(CRASHED, "closed the runner's pipe without an answer")
-        status = self.child.status or 0
-        if not os.WIFSIGNALED(status):
-            return self._failure(CRASHED, f"ended the process with exit status {os.WEXITSTATUS(status)}")
-        number = os.WTERMSIG(status)
+        code = self.child.exit_code or 0
+        if code >= 0:
+            return self._failure(CRASHED, f"ended the process with exit status {code}")
+        number = -code
         name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
         text = f"the process was ended by {name} ({signal.strsignal(number) or 'unknown'})"
         return self._failure(CRASHED if name in _OWN_FAULT else KILLED, text)

@@ -77,6 +77,8 @@ class Check(NamedTuple):
         needs: Checks without whose success this one cannot run; it is skipped as ``DependencyFailed``.
         after: Checks whose finding this one takes into account, whatever it is.
         settings: Thresholds that users can set.
+        imports: Modules that the function imports when it is asked, because they are slow to load. The probe,
+            which runs the suite again and again, loads them once.
     """
 
     name: str
@@ -90,6 +92,7 @@ class Check(NamedTuple):
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
+    imports: tuple[str, ...] = ()
 
     def __call__(self, host: Host, run: Run) -> Finding:
         """Asks the host."""
@@ -108,6 +111,7 @@ def check(
     needs: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
     settings: tuple[Setting, ...] = (),
+    imports: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], Check]:
     """Makes a `Check` of a function; see `Check` for the arguments."""
 
@@ -124,6 +128,7 @@ def check(
             needs=needs,
             after=after,
             settings=settings,
+            imports=imports,
         )
 
     return attach

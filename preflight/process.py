@@ -33,12 +33,17 @@ _HANDLED = (
 
 
 class Child:
-    """A child process that leads a session and process group."""
+    """A child process that leads a session and process group.
+
+    Its end is looked at without collecting it: until `collect`, its number, which is also the group's, cannot
+    be given to another process that a signal to the group would then hit.
+    """
 
     def __init__(self, pid: int) -> None:
         """Takes over a child that was just forked."""
         self.pid = pid
-        self.status: int | None = None
+        self.exit_code: int | None = None
+        """As ``os.waitstatus_to_exitcode`` has it: negative for a signal; None while it runs."""
         self._descriptor = _pidfd(pid)
 
     def fileno(self) -> int | None:
@@ -46,16 +51,16 @@ class Child:
         return self._descriptor
 
     def ended(self) -> bool:
-        """Whether the child has ended; collects its wait status into ``status``."""
-        if self.status is None:
+        """Whether the child has ended."""
+        if self.exit_code is None:
             try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:  # SIGCHLD is ignored here: the kernel has collected it
-                pid, status = self.pid, 0
-            if pid:
-                self.status = status
-                self.close()
-        return self.status is not None
+                found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:  # SIGCHLD is ignored here, or somebody else has collected it
+                self.exit_code = 0
+            else:
+                if found is not None:
+                    self.exit_code = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        return self.exit_code is not None
 
     def wait(self, seconds: float) -> bool:
         """Waits until the child ends, for at most ``seconds``; returns whether it did."""
@@ -70,11 +75,13 @@ class Child:
                 wait_readable(self._descriptor, left)
         return True
 
-    def close(self) -> None:
-        """Closes the descriptor; safe to call twice."""
+    def collect(self) -> None:
+        """Gives back what the kernel keeps of a child that has ended; safe to call twice."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
 
 
 def fork(main: Callable[[], NoReturn]) -> Child:
@@ -87,14 +94,22 @@ def fork(main: Callable[[], NoReturn]) -> Child:
         OSError: No process can be made (EAGAIN, ENOMEM).
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+    child = None
     try:
         handled = [number for number in _HANDLED if callable(signal.getsignal(number))]
         pid = os.fork()
         if pid == 0:
             _become_child(main, handled)
-        return Child(pid)
+        child = Child(pid)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except BaseException:  # a handler that was held back raises here, and nobody has the child yet
+            if child is not None:
+                kill_group(child.pid)
+                child.collect()
+            raise
+    return child
 
 
 def _become_child(main: Callable[[], NoReturn], handled: Sequence[signal.Signals]) -> NoReturn:

@@ -7,6 +7,8 @@ it left behind are killed, and a new child goes on with the rest. This process o
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from importlib import import_module
 
 from preflight.attempt import Attempt
 from preflight.check import Check
@@ -69,10 +71,23 @@ class Runner:
         self._stuck: list[Stuck] = []
         self._groups: set[int] = set()
 
+    def load(self) -> None:
+        """Imports what the checks import when they are asked, so that no later run has to.
+
+        For a process that runs the suite many times: a module that a child imports is gone with it.
+        """
+        for check in self.checks:
+            for name in check.imports:
+                with suppress(Exception):  # the check itself says so when it is asked
+                    import_module(name)
+
     @property
     def stuck(self) -> int:
         """The number of children that could not be killed and are still there."""
-        self._stuck = [stuck for stuck in self._stuck if not stuck.child.ended()]
+        for stuck in list(self._stuck):
+            if stuck.child.ended():
+                stuck.child.collect()
+                self._stuck.remove(stuck)
         return len(self._stuck)
 
     def run(
@@ -222,7 +237,9 @@ class Runner:
         """Kills a child and all that it left behind; one that cannot be killed is remembered."""
         attempt.close()
         self._kill(attempt.child.pid)
-        if not attempt.child.wait(self._patience):
+        if attempt.child.wait(self._patience):
+            attempt.child.collect()
+        else:
             self._stuck.append(Stuck(attempt.child, check))
         self._groups.add(attempt.child.pid)
         self._sweep()

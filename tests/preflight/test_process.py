@@ -191,6 +191,38 @@ def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path) -> None:
     waiting.until(lambda: not os.path.exists(f"/proc/{pid}"), "the end of the child")
 
 
+def test_a_handler_that_raises_at_the_fork_leaves_no_child(monkeypatch) -> None:
+    class StoppedError(BaseException):
+        """What a daemon's handler raises."""
+
+    def stop(number, frame) -> None:
+        raise StoppedError
+
+    forked: list[int] = []
+    real = os.fork
+
+    def fork_and_be_stopped() -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        forked.append(real())
+        return forked[-1]
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        monkeypatch.setattr(os, "fork", fork_and_be_stopped)
+        with pytest.raises(StoppedError):
+            fork(lambda: signal.pause() or os._exit(0))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    waiting.until(lambda: not running(forked[0]), "the end of the child")
+
+
+def running(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG) == (0, 0)
+    except ChildProcessError:
+        return False
+
+
 def test_a_parent_that_stops_in_the_middle_kills_the_child(tmp_path) -> None:
     def tell(result) -> None:
         raise KeyboardInterrupt
@@ -289,9 +321,13 @@ def test_a_pipe_lies_above_the_standard_streams() -> None:
 def test_the_end_of_a_child_is_waited_for() -> None:
     child = fork(lambda: os._exit(7))
     assert child.wait(30)
-    assert os.waitstatus_to_exitcode(child.status) == 7
+    assert child.exit_code == 7
     assert child.ended()
+    assert os.path.exists(f"/proc/{child.pid}")
+    child.collect()
+    child.collect()
     assert child.fileno() is None
+    assert not os.path.exists(f"/proc/{child.pid}")
 
 
 @pytest.fixture
@@ -313,6 +349,7 @@ def sleeper() -> Iterator[Child]:
         os.close(writer)
         kill_group(child.pid)
         child.wait(30)
+        child.collect()
 
 
 def test_a_child_that_goes_on_is_waited_for_no_longer_than_asked(sleeper: Child) -> None:
@@ -320,13 +357,14 @@ def test_a_child_that_goes_on_is_waited_for_no_longer_than_asked(sleeper: Child)
     assert not sleeper.ended()
     kill_group(sleeper.pid)
     assert sleeper.wait(30)
-    assert os.waitstatus_to_exitcode(sleeper.status) == -signal.SIGKILL
+    assert sleeper.exit_code == -signal.SIGKILL
 
 
 def test_a_group_with_a_child_of_ours_is_not_swept(sleeper: Child) -> None:
     assert not sweep(sleeper.pid)
     kill_group(sleeper.pid)
     assert sleeper.wait(30)
+    sleeper.collect()
     assert sweep(sleeper.pid)
 
 
@@ -337,7 +375,8 @@ def test_a_main_that_returns_or_raises_never_comes_back_as_a_second_parent() -> 
     for main in (lambda: None, explode):
         child = fork(main)
         assert child.wait(30)
-        assert os.waitstatus_to_exitcode(child.status) == 70
+        assert child.exit_code == 70
+        child.collect()
 
 
 def test_handled_signals_can_be_caught() -> None:
