@@ -120,6 +120,16 @@ def test_only_a_character_device_is_opened(host: Host, tmp_path) -> None:
         host.open_device("/dev/null")
 
 
+def test_a_block_device_is_not_opened(host: Host, tmp_path) -> None:
+    try:
+        os.mknod(tmp_path / "dev/kvm", stat.S_IFBLK | 0o600, os.makedev(7, 255))
+    except PermissionError as error:
+        pytest.skip(f"no device node can be made here: {error}")
+    with pytest.raises(OSError, match="'/dev/kvm'") as caught:
+        host.open_device("/dev/kvm")
+    assert caught.value.errno == errno.ENOTTY
+
+
 def test_a_device_answers_its_requests() -> None:
     with Host().open_device("/dev/null") as device:
         with pytest.raises(OSError, match="ioctl") as caught:
