@@ -213,8 +213,6 @@ class _Look:
         for check in self.world.checks:
             if check.finished:
                 continue
-            if check.trigger not in frozenset(Trigger):
-                yield actions.NoteTrigger(check, Trigger.REQUESTED.value)
             if automatic(check) and not self.memory.enabled:
                 yield self._cancelled(check)
             elif check is not self.current:
@@ -226,6 +224,9 @@ class _Look:
                 yield from self._progress(check)
             else:
                 yield self._started(check)
+            if check.trigger not in frozenset(Trigger):
+                # last: a status that was decided from the version before it would be a conflict
+                yield actions.NoteTrigger(check, Trigger.REQUESTED.value)
 
     def _started(self, check: Check) -> Action:
         nodes = self.taking_part

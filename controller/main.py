@@ -121,6 +121,7 @@ class _Leader:
         self._image = agent_image
         self._patience = patience
         self._wake = wake
+        self._reconciler: Reconciler | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="reconciler", daemon=True)
         metrics.leading(leads=False)
@@ -143,6 +144,8 @@ class _Leader:
             self._thread.join(LEAVE)
         if self._thread.is_alive():
             self._client.interrupt(self._thread)
+            if self._reconciler is not None:
+                self._reconciler.interrupt()
             self._thread.join(LEAVE)
         self._metrics.leading(leads=False)
 
@@ -164,7 +167,7 @@ class _Leader:
             namespace=self._namespace,
             now=_now,
         )
-        reconciler = Reconciler(
+        self._reconciler = Reconciler(
             self._client,
             observed=self._observed,
             effects=effects,
@@ -175,7 +178,7 @@ class _Leader:
             wake=self._wake,
             now=_now,
         )
-        reconciler.run(self._ended)
+        self._reconciler.run(self._ended)
 
 
 def _lead_when_elected(client: Client, leader: _Leader, namespace: str, stop: threading.Event) -> bool:

@@ -5,6 +5,7 @@ An action that fails is tried again later by itself and does not hold up the oth
 answer ends the look.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -21,10 +22,12 @@ from controller import actions, runs, summary, vms
 from controller.actions import Action, Announcement
 from controller.decide import LOOK_AGAIN_FOR_VMS, Decision, World, decide
 from controller.effects import Effects
+from controller.fanout import Fanout, server_is_away
 from controller.metrics import Metrics, state_of
 from controller.objects import Runtime
 from controller.observe import Observed
 from controller.participation import those_that_fit
+from controller.retries import Retries
 from controller.rollout import Rollout
 from controller.silence import Patience
 from controller.switch import VMs, must_ask_for_vms
@@ -79,13 +82,15 @@ class Reconciler:
         self._namespace = namespace
         self._patience = patience or Patience()
         self._now = now
-        self._backoff = backoff or Backoff(base=0.2, cap=30.0, random=random.random)
+        self._fanout = Fanout(effects.do, client)
+        self._retries = Retries(
+            backoff or Backoff(base=0.2, cap=30.0, random=random.random), now, metrics.failed
+        )
         self._new_id = new_id
         self._wake = wake
         self._unserved_since: datetime | None = None
         self._some_vms: datetime | None = None
         self._written: dict[str, datetime] = {}
-        self._failures: dict[str, tuple[int, datetime]] = {}
         self._verdicts: dict[str, bool | None] = {}
 
     def run(self, stop: threading.Event) -> None:
@@ -97,6 +102,10 @@ class Reconciler:
             if not stop.wait(min(time.monotonic() - began, REST)):
                 self._wake.wait(max((until - self._now()).total_seconds(), 0.0))
 
+    def interrupt(self) -> None:
+        """Cuts off writes that other threads than the loop's have under way; from another thread."""
+        self._fanout.interrupt()
+
     def _look_guarded(self, stop: threading.Event) -> datetime:
         """Looks; an error of ours is logged and the look repeated later, since ending would help nobody."""
         try:
@@ -104,7 +113,7 @@ class Reconciler:
         except Exception:
             log.exception("looking failed")
             self._metrics.failed("Look")
-            return self._now() + timedelta(seconds=self._backoff.delay(5))
+            return self._now() + IDLE
 
     def look(self, stop: threading.Event) -> datetime:
         """Looks and acts until nothing is left to be done now.
@@ -117,13 +126,13 @@ class Reconciler:
             world = self.world()
             decision = decide(world)
             self._note(world, decision)
-            until = min(decision.look_again or until, self._now() + IDLE, *self._retries())
+            until = decision.look_again or until
             if stop.is_set() or not self._act(decision.actions, stop):
                 break
         else:
             log.warning("not settled after many rounds", rounds=MAX_ROUNDS)
         self._effects.tell()
-        return min(until, *self._retries(), self._now() + IDLE)
+        return min(until, self._now() + IDLE, *self._retries.due())
 
     def world(self) -> World:
         """Puts together what is known now."""
@@ -167,45 +176,26 @@ class Reconciler:
     def _act(self, todo: Iterable[Action], stop: threading.Event) -> bool:
         """Does what is due; returns whether anything was written, so that looking again makes sense."""
         wrote = False
-        for action in todo:
-            if stop.is_set():
+        for _, group in itertools.groupby(todo, key=_group):
+            due = [action for action in group if not self._retries.held(action)]
+            done = self._fanout.run(due, stop) if due else []
+            for action, outcome in done:
+                if isinstance(outcome, ApiError):
+                    self._retries.failed(action, outcome)
+                    continue
+                self._retries.succeeded(action)
+                wrote = wrote or outcome
+                if outcome:
+                    self._note_write(action)
+            if stop.is_set() or any(isinstance(one, ApiError) and server_is_away(one) for _, one in done):
                 return False
-            key = _key(action)
-            failures, not_before = self._failures.get(key, (0, self._now()))
-            if failures and self._now() < not_before:
-                continue
-            try:
-                done = self._effects.do(action)
-            except ApiError as error:
-                self._failed(key, failures + 1, error)
-                if error.status == 0 or error.status == 429 or error.status >= 500:
-                    return False
-                continue
-            self._failures.pop(key, None)
-            wrote = wrote or done
-            if done and isinstance(action, actions.WriteCheckStatus):
-                self._written[action.check.meta.uid] = self._now()
-            elif done and isinstance(action, actions.WriteRuntimeStatus):
-                self._written[action.runtime.meta.uid] = self._now()
         return wrote
 
-    def _failed(self, key: str, failures: int, error: ApiError) -> None:
-        """Holds an action back for a while; a conflict only says that we looked too early."""
-        delay = self._backoff.delay(1 if error.conflict else failures, error.retry_after)
-        self._failures[key] = (failures, self._now() + timedelta(seconds=delay))
-        if error.conflict:
-            log.debug("looked too early", action=key, error=str(error))
-        else:
-            log.warning("failed", action=key, error=str(error), again_in_seconds=round(delay, 1))
-            self._metrics.failed(key.partition(" ")[0])
-
-    def _retries(self) -> list[datetime]:
-        """When actions that failed are due again; what is long due was given up and is forgotten."""
-        now = self._now()
-        for key, (_, due) in list(self._failures.items()):
-            if now - due > timedelta(minutes=5):
-                del self._failures[key]
-        return [due for _, due in self._failures.values() if due > now] or [now + IDLE]
+    def _note_write(self, action: Action) -> None:
+        if isinstance(action, actions.WriteCheckStatus):
+            self._written[action.check.meta.uid] = self._now()
+        elif isinstance(action, actions.WriteRuntimeStatus):
+            self._written[action.runtime.meta.uid] = self._now()
 
     def _note(self, world: World, decision: Decision) -> None:
         """Keeps what the next look needs, and what people and Prometheus see."""
@@ -250,20 +240,6 @@ def _news(name: str, *, passed: bool) -> Announcement:
     )
 
 
-def _key(action: Action) -> str:
-    """Names an action by the kind and name of its object; what failed before is held back under it."""
-    match action:
-        case actions.CreateRuntime() | actions.WriteRuntimeStatus():
-            return f"VMRuntime {type(action).__name__}"
-        case actions.CreateCheck(name, _):
-            return f"VMRuntimePreflightCheck {type(action).__name__} {name}"
-        case actions.NoteTrigger(check, _) | actions.DeleteCheck(check):
-            return f"VMRuntimePreflightCheck {type(action).__name__} {check.name}"
-        case actions.WriteCheckStatus(check=check):
-            return f"VMRuntimePreflightCheck {type(action).__name__} {check.name}"
-        case actions.AskNode(node, _):
-            return f"NodePreflight {type(action).__name__} {node.name}"
-        case actions.DeleteNodePreflight(preflight):
-            return f"NodePreflight {type(action).__name__} {preflight.name}"
-        case actions.ApplyAgents() | actions.DeleteAgents():
-            return f"DaemonSet {type(action).__name__}"
+def _group(action: Action) -> object:
+    """What is written of different nodes goes out together; everything else one by one, in order."""
+    return type(action) if isinstance(action, actions.AskNode | actions.DeleteNodePreflight) else id(action)

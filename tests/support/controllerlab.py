@@ -273,14 +273,14 @@ class ControllerLab:
 
     # waiting
 
-    def until(self, look: Callable[[], object], what: str) -> None:
-        """Waits until ``look`` is true.
+    def until(self, look: Callable[[], object], what: str, *, seconds: float = waiting.SECONDS) -> None:
+        """Waits until ``look`` is true, at most so many seconds.
 
         Raises:
             AssertionError: It did not become so in time; the message has the VMRuntime's status.
         """
         try:
-            waiting.until(lambda: bool(look()) or None, what)
+            waiting.until(lambda: bool(look()) or None, what, seconds=seconds)
         except AssertionError as error:
             raise AssertionError(f"{error}; VMRuntime: {json.dumps(self.runtime(), indent=1)}") from None
 
@@ -288,7 +288,9 @@ class ControllerLab:
         """Waits for the singleton with a status."""
         self.until(lambda: self.status(), "the controller writes the VMRuntime's status")
 
-    def verdict(self, *, passed: bool, other_than: Iterable[str] = ()) -> str:
+    def verdict(
+        self, *, passed: bool, other_than: Iterable[str] = (), seconds: float = waiting.SECONDS
+    ) -> str:
         """Waits for the verdict of a check that is none of those named, and returns its name."""
         known = set(other_than)
 
@@ -297,7 +299,7 @@ class ControllerLab:
             name = shapes.text(summary, "preflightCheckName")
             return name not in known and summary.get("preflightCheckPassed") is passed
 
-        self.until(there, f"a verdict: {passed}")
+        self.until(there, f"a verdict: {passed}", seconds=seconds)
         return shapes.text(self.summary(), "preflightCheckName")
 
     def clean(self) -> None:
