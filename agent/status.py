@@ -25,7 +25,7 @@ def patch(report: Report, run_id: str) -> dict[str, object]:
         kernel_version=report.kernel_version,
         agent_version=report.agent_version,
     ).to_dict()
-    status["failedChecks"] = [result.check_name for result in report.results if not result.passed]
+    status["failedChecks"] = ",".join(result.check_name for result in report.results if not result.passed)
     if not run_id:
         del status["runID"]
     return {"status": status}

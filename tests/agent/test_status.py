@@ -15,7 +15,7 @@ def test_answer_to_a_request() -> None:
         "runID": "run-1",
         "passed": False,
         "mode": "None",
-        "failedChecks": ["KVM", "Tun"],
+        "failedChecks": "KVM,Tun",
         "startTime": "2026-01-01T00:00:00Z",
         "completionTime": "2026-01-01T00:00:01Z",
         "bootID": "b",

@@ -172,7 +172,7 @@ def test_node_preflights_columns(installed: ControlPlane) -> None:
     answer = {
         "passed": False,
         "mode": "None",
-        "failedChecks": ["KVM", "Tun"],
+        "failedChecks": "KVM,Tun",
         "results": [
             {"checkName": "CPU", "status": "Pass", "passed": True, "reason": "FlagPresent"},
             {"checkName": "KVM", "status": "Fail", "passed": False, "reason": "DeviceMissing"},
@@ -184,7 +184,7 @@ def test_node_preflights_columns(installed: ControlPlane) -> None:
         installed.request("PATCH", f"{path}/columns/status", {"status": answer}, content_type=MERGE)
         header, row = installed.kubectl("get", "npf", "columns").splitlines()
         assert header.split() == ["NAME", "PASSED", "MODE", "FAILED", "REASON", "RUN", "AGE"]
-        assert row.split()[:-1] == ["columns", "false", "None", '["KVM","Tun"]', "DeviceMissing", "a-check"]
+        assert row.split()[:-1] == ["columns", "false", "None", "KVM,Tun", "DeviceMissing", "a-check"]
     finally:
         installed.request("DELETE", f"{path}/columns")
 
