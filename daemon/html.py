@@ -26,7 +26,8 @@ dd { margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; opacity: .65; font-weight: 500; }
 th, td { border-bottom: 1px solid var(--line); padding: .4rem .8rem .4rem 0; vertical-align: top; }
-td { overflow-wrap: anywhere; }
+td { overflow-wrap: break-word; }
+td:last-child { overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; }
 code { font: .9em ui-monospace, monospace; background: var(--soft); border-radius: .3rem; }
 code { padding: .1rem .35rem; }
