@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 from agent import wire
+from preflight import framing
 from preflight.report import Report
 
 PROGRAM = str(Path(sys.executable).with_name("vm-preflight"))
@@ -35,7 +36,7 @@ class Probe:
         path = os.path.join(directory, "probe.sock")
         self._process = subprocess.Popen([PROGRAM, "probe", "--socket", path, "--log-level=error"])
         self._socket = socket.socket(socket.AF_UNIX)
-        self._frames = wire.Frames(wire.MAX_REPLY)
+        self._decoder = framing.Decoder(wire.MAX_REPLY)
         end = time.monotonic() + 10
         while True:
             try:
@@ -50,11 +51,10 @@ class Probe:
     def _ask(self, request: wire.Request) -> wire.Reply:
         self._socket.sendall(wire.encode_request(request))
         while True:
-            while (payload := self._frames.next()) is not None:
-                reply = wire.decode_reply(payload)
+            for message in self._decoder.feed(self._socket.recv(1 << 16)):
+                reply = wire.decode_reply(message)
                 if not isinstance(reply, wire.DeviceChange):
                     return reply
-            self._frames.feed(self._socket.recv(1 << 16))
 
     def run(self) -> Report:
         """Asks for a run of all checks."""
