@@ -4,6 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
+define NEXT
+
+How to go on:
+  $(BIN)/vm-preflight run -o json           the same report for programs (also yaml and junit)
+  $(BIN)/vm-preflight checks explain KVM    what a check asks, its reasons, and what to do
+  make demo                                    the cluster side, with an API server on loopback
+  README.md                                    a cluster, and a host without Kubernetes
+endef
+export NEXT
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format demo bench tools lock clean
 
@@ -20,8 +30,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
 
-run: $(STAMP) ## run the checks on this machine
-	@$(BIN)/python -m cli.first_run
+run: $(STAMP) ## check this machine now, and say how to go on
+	@$(BIN)/vm-preflight run; status=$$?; echo "$$NEXT" >&2; exit $$status
 
 test: $(STAMP) ## run all tests; says at the end what was skipped and why
 	$(BIN)/python -m pytest
