@@ -83,7 +83,6 @@ def _serve(socket: str, host_root: str, config_path: str | None) -> None:
     settings = config.load(config_path, checks)
     own_version = version()
     runner = Runner(checks, Host(host_root), settings, node=os.uname().nodename, agent_version=own_version)
-    runner.load()
 
     def examine(request: RunRequest) -> Report:
         report = runner.run(

@@ -1,11 +1,9 @@
 """Has the node enough memory for virtual machines?
 
-Asks psutil for the total, which it reads from the host's ``/proc/meminfo`` (kernel:
-Documentation/filesystems/proc.rst). The total is the node's: what is free changes with every pod.
+Reads ``MemTotal`` of the host's ``/proc/meminfo``: the node's total, for what is free changes with every pod.
 """
 
-import warnings
-
+from linux import meminfo
 from preflight.check import BLOCKING, Run, Setting, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown
@@ -28,33 +26,18 @@ UNREADABLE = unknown("Unreadable", hint="head -1 /proc/meminfo; in a container, 
     reads=("/proc/meminfo: MemTotal",),
     source="kernel: Documentation/filesystems/proc.rst, meminfo",
     settings=(MINIMUM,),
-    imports=("psutil",),
 )
 def memory(host: Host, run: Run) -> Finding:
     """Compares the node's total with the minimum."""
     try:
-        total = _total(host.local_path("/proc"))
-    except (OSError, ValueError, KeyError, IndexError) as error:
-        # psutil has no error of its own for a file that is not what it expects.
-        return UNREADABLE(f"/proc/meminfo: {type(error).__name__}: {error}")
+        total = meminfo.total(host.read_text("/proc/meminfo"))
+    except OSError as error:
+        return UNREADABLE(f"reading /proc/meminfo: {error.strerror}")
+    except ValueError as error:
+        return UNREADABLE(f"/proc/meminfo: {error}")
     minimum = int(run.settings.get(MINIMUM.name, MINIMUM.default))
     message = f"{_gibibytes(total)} of memory, at least {_gibibytes(minimum)} are asked for"
     return (ENOUGH if total >= minimum else TOO_LITTLE)(message, evidence={"/proc/meminfo": f"{total} bytes"})
-
-
-def _total(proc: str) -> int:
-    # Imported here: it takes longer than all other checks together, and not every run asks.
-    import psutil
-
-    before = psutil.PROCFS_PATH
-    psutil.PROCFS_PATH = proc
-    try:
-        with warnings.catch_warnings():
-            # It warns of every other number that is missing in the file; the total is not.
-            warnings.simplefilter("ignore", RuntimeWarning)
-            return int(psutil.virtual_memory().total)
-    finally:
-        psutil.PROCFS_PATH = before
 
 
 def _gibibytes(size: int) -> str:

@@ -34,6 +34,9 @@ class Reader(Protocol):
     def kernel_log(self) -> Iterable[str]:
         """Yields the kernel's messages."""
 
+    def processes(self) -> list[tuple[int, str]]:
+        """Returns process id and name of each process."""
+
     def own_process(self, name: str) -> str:
         """Reads ``/proc/self/NAME`` of our own process."""
 

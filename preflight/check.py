@@ -77,8 +77,7 @@ class Check(NamedTuple):
         needs: Checks without whose success this one cannot run; it is skipped as ``DependencyFailed``.
         after: Checks whose finding this one takes into account, whatever it is.
         settings: Thresholds that users can set.
-        imports: Modules that the function imports when it is asked, because they are slow to load. The probe,
-            which runs the suite again and again, loads them once.
+
     """
 
     name: str
@@ -92,7 +91,6 @@ class Check(NamedTuple):
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
-    imports: tuple[str, ...] = ()
 
     def __call__(self, host: Host, run: Run) -> Finding:
         """Asks the host."""
@@ -111,7 +109,6 @@ def check(
     needs: tuple[str, ...] = (),
     after: tuple[str, ...] = (),
     settings: tuple[Setting, ...] = (),
-    imports: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], Check]:
     """Makes a `Check` of a function; see `Check` for the arguments."""
 
@@ -128,7 +125,6 @@ def check(
             needs=needs,
             after=after,
             settings=settings,
-            imports=imports,
         )
 
     return attach

@@ -102,8 +102,6 @@ def fault_of(check: Check) -> str | None:
             if outcome.status in (Status.FAIL, Status.UNKNOWN) and not outcome.hint:
                 return f"its outcome {outcome.reason} has no hint"
         Weight(check.weight)
-        if not all(name.isprintable() for name in check.imports):
-            return "it imports modules whose names are none"
         if not all(NAME.fullmatch(name) for name in check.needs + check.after):
             return "it depends on a name that is not CamelCase"
         settings = ["weight", "timeout", *(setting.name for setting in check.settings)]

@@ -245,6 +245,26 @@ class Host:
                 raise
         return process.returncode, output
 
+    def processes(self) -> list[tuple[int, str]]:
+        """Returns process id and name of the processes that the host's ``/proc`` shows.
+
+        Names are those of proc(5), *comm*, or longer where the command line tells more. One that ends
+        meanwhile is left out.
+
+        Raises:
+            OSError: The kernel's answer.
+        """
+        # Imported here: it takes as long as a whole run, and only a node that is in trouble is asked.
+        import psutil
+
+        before = psutil.PROCFS_PATH
+        psutil.PROCFS_PATH = self.local_path("/proc")
+        psutil.process_iter.cache_clear()  # it may hold another /proc's
+        try:
+            return [(process.pid, process.info["name"]) for process in psutil.process_iter(["name"])]
+        finally:
+            psutil.PROCFS_PATH = before
+
     def own_process(self, name: str) -> str:
         """Reads ``/proc/self/NAME`` of our own process, whatever the root.
 

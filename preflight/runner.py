@@ -7,8 +7,6 @@ it left behind are killed, and a new child goes on with the rest. This process o
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
-from importlib import import_module
 
 from preflight.attempt import Attempt
 from preflight.check import Check
@@ -70,16 +68,6 @@ class Runner:
         self._patience = patience
         self._stuck: list[Stuck] = []
         self._groups: set[int] = set()
-
-    def load(self) -> None:
-        """Imports what the checks import when they are asked, so that no later run has to.
-
-        For a process that runs the suite many times: a module that a child imports is gone with it.
-        """
-        for check in self.checks:
-            for name in check.imports:
-                with suppress(Exception):  # the check itself says so when it is asked
-                    import_module(name)
 
     @property
     def stuck(self) -> int:

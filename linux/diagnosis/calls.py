@@ -10,6 +10,9 @@ from linux.reader import Reader
 OTHER_HYPERVISORS = ("vboxdrv", "vmmon", "jailhouse")
 """Modules that take the CPU's extension for themselves."""
 
+MONITORS = ("VBoxHeadless", "VirtualBoxVM", "vmware-vmx", "jailhouse")
+"""Processes that run other hypervisors' VMs."""
+
 _VCPU_CALLS = ("KVM_GET_VCPU_MMAP_SIZE", "KVM_CREATE_VCPU", "mmap of the vCPU")
 
 
@@ -40,9 +43,11 @@ def _busy(reader: Reader) -> Explanation:
     others = [name for name in OTHER_HYPERVISORS if reader.exists(f"/sys/module/{name}")]
     if others:
         names = " ".join(others)
+        running = [f"{name} (process {number})" for number, name in _processes(reader) if name in MONITORS]
+        whose = f", and runs a VM in {', '.join(running[:4])}" if running else ""
         return Explanation(
             Cause.HYPERVISOR_BUSY,
-            f"another hypervisor holds the CPU's extension: module {names} is loaded",
+            f"another hypervisor holds the CPU's extension: module {names} is loaded{whose}",
             f"stop its VMs, then: modprobe -r {names}",
         )
     cpu = lookup.processors(reader)
@@ -59,3 +64,10 @@ def _busy(reader: Reader) -> Explanation:
         "another hypervisor holds the CPU's extension, or a CPU that came online was refused it; no module "
         "of another hypervisor is loaded, and the CPUs' flags do not differ",
     )
+
+
+def _processes(reader: Reader) -> list[tuple[int, str]]:
+    try:
+        return reader.processes()
+    except OSError:  # the module says enough
+        return []

@@ -65,6 +65,11 @@ def put(host: MemoryHost, path: str, node: Node | str) -> MemoryHost:
     return host
 
 
+def running(host: MemoryHost, *processes: tuple[int, str]) -> MemoryHost:
+    host.running = list(processes)
+    return host
+
+
 def as_user(host: MemoryHost, user: int = 1000) -> MemoryHost:
     host.user, host.groups = user, frozenset({user})
     return host
@@ -318,6 +323,15 @@ SITUATIONS = {
         lambda: put(answering(create_vm=errno.EBUSY), "/sys/module/vboxdrv/initstate", "live\n"),
         module.HYPERVISOR_BUSY,
         "vboxdrv",
+    ),
+    "busy: VirtualBox, which runs a VM": (
+        lambda: running(
+            put(answering(create_vm=errno.EBUSY), "/sys/module/vboxdrv/initstate", "live\n"),
+            (1, "systemd"),
+            (4711, "VBoxHeadless"),
+        ),
+        module.HYPERVISOR_BUSY,
+        "runs a VM in VBoxHeadless (process 4711)",
     ),
     "busy: a CPU without the flag": (
         lambda: put(

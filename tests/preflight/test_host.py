@@ -238,3 +238,20 @@ def test_our_own_process_is_seen_whatever_the_root(host: Host) -> None:
     assert host.effective_user == os.geteuid()
     with pytest.raises(FileNotFoundError):
         host.own_process("absent")
+
+
+def test_processes_are_those_of_the_host(tmp_path):
+    ours = dict(Host().processes())
+    assert os.getpid() in ours
+    proc = tmp_path / "proc" / "42"
+    proc.mkdir(parents=True)
+    (proc / "stat").write_text(f"42 (VBoxHeadless) S {' '.join(['0'] * 60)}")
+    (proc / "cmdline").write_text("")
+    (tmp_path / "proc" / "stat").write_text("btime 1\n")
+    assert Host(str(tmp_path)).processes() == [(42, "VBoxHeadless")]
+    assert dict(Host().processes()).keys() >= {os.getpid()}
+
+
+def test_no_proc_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Host(str(tmp_path)).processes()

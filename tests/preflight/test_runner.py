@@ -488,13 +488,3 @@ def test_a_child_that_cannot_be_killed_is_left_behind_and_its_device_with_it(tmp
         "Latency": "Good"
     }
     assert children() == offspring
-
-
-def test_what_checks_import_is_loaded_once() -> None:
-    def ask(host, run):
-        return GOOD(str("wave" in sys.modules))
-
-    suite = runner(fake("A", ask, imports=("h1_absent", "wave")))
-    assert suite.run().results[0].message == "False"
-    suite.load()
-    assert suite.run().results[0].message == "True"

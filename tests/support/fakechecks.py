@@ -24,7 +24,6 @@ def fake(
     after: tuple[str, ...] = (),
     settings: tuple[Setting, ...] = (),
     reads: tuple[str, ...] = (),
-    imports: tuple[str, ...] = (),
 ) -> Check:
     """Makes a check of a function, or one that always ends in the same outcome."""
 
@@ -43,5 +42,4 @@ def fake(
         needs=needs,
         after=after,
         settings=settings,
-        imports=imports,
     )(answer if isinstance(function, Outcome) else function)  # type: ignore[arg-type]  # wrong returns are the point

@@ -182,6 +182,7 @@ class MemoryHost(Host):
         self.user = 0
         self.groups = frozenset({0})
         self.own_machine = True
+        self.running: list[tuple[int, str]] = []
         self.programs: dict[str, tuple[int, bytes] | OSError] = {}
         self.started: list[tuple[str, ...]] = []
 
@@ -264,6 +265,9 @@ class MemoryHost(Host):
 
     def is_own_machine(self) -> bool:
         return self.own_machine
+
+    def processes(self) -> list[tuple[int, str]]:
+        return self.running
 
     def own_process(self, name: str) -> str:
         if name not in self.own:
