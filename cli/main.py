@@ -1,5 +1,6 @@
 """The entry point: finds the command, imports its module and no other, and calls it."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -68,15 +69,31 @@ def main(words: Sequence[str]) -> int:
     except UsageError as error:
         return complain(program, error)
     except BrokenPipeError:
-        sys.stderr.close()
+        return 1
+    except OSError as error:
+        complain(program, error)
         return 1
     except KeyboardInterrupt:
         return 130
 
 
 def entry() -> None:
-    """Console script: runs the command of ``sys.argv`` and exits with its status."""
-    sys.exit(main(sys.argv[1:]))
+    """Console script: runs the command of ``sys.argv`` and exits with its status.
+
+    The interpreter is not taken down piece by piece: that is a sixth of a short command's time
+    (docs/adr/0006-a-cold-run.md).
+    """
+    try:
+        status = main(sys.argv[1:])
+    except SystemExit as leaving:  # argparse's way to leave
+        status = leaving.code if isinstance(leaving.code, int) else 1
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            complain(PROGRAM, f"standard output: {error.strerror}")
+        status = status or 1
+    os._exit(status)
 
 
 if __name__ == "__main__":

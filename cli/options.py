@@ -15,12 +15,30 @@ class UsageError(Exception):
     """Wrong usage or configuration; its text is the one line that a person sees."""
 
 
+class Help(argparse.HelpFormatter):
+    """Help as wide as the terminal; argparse would load ``shutil`` to ask for that, with each option."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=columns() - 2)
+
+
+def columns() -> int:
+    """Returns the terminal's width; ``$COLUMNS`` counts first, and 80 where there is no terminal."""
+    try:
+        return int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        try:
+            return os.get_terminal_size(1).columns or 80
+        except OSError:
+            return 80
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, and whose options are also environment variables."""
 
     def __init__(self, prog: str, description: str) -> None:
         """Makes a parser without abbreviations: a new option never changes what an old script means."""
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=Help)
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with status 2."""

@@ -1,11 +1,12 @@
 """``vm-preflight run``: checks this machine now."""
 
+import gc
 import json
 import os
 import sys
 from collections.abc import Sequence
 
-from cli.options import Parser, UsageError, choice, duration, names
+from cli.options import Parser, UsageError, choice, columns, duration, names
 from preflight.host import Host
 from preflight.report import Report
 
@@ -21,6 +22,7 @@ def main(program: str, words: Sequence[str]) -> int:
     Raises:
         UsageError: A configuration or a name of a check that there is none of.
     """
+    gc.disable()  # what is imported stays to the end
     parser = Parser(program, "Checks whether this machine can run virtual machines, and says why not.")
     parser.option(
         "--output",
@@ -57,6 +59,8 @@ def main(program: str, words: Sequence[str]) -> int:
                 raise UsageError(f"{option} {name}: no such check (there are {', '.join(sorted(known))})")
     host = Host(options.host_root)
     runner = Runner(checks, host, config, node=node_name(host), agent_version=version())
+    gc.freeze()
+    gc.enable()
     report = runner.run(
         use_emulation=options.use_emulation,
         ignored=options.ignore,
@@ -97,6 +101,4 @@ def render(report: Report, form: str) -> str:
 
     if not sys.stdout.isatty():
         return plain(report)
-    import shutil
-
-    return table(report, width=shutil.get_terminal_size().columns, colour="NO_COLOR" not in os.environ)
+    return table(report, width=columns(), colour="NO_COLOR" not in os.environ)
