@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import toolchain
-from controlplane import ControlPlane
+from controlplane import VIRTUAL_MACHINE_KINDS, ControlPlane
 
 PROGRAMS = {
     "control_plane": toolchain.CONTROL_PLANE,
@@ -67,3 +67,11 @@ def installed(control_plane: ControlPlane) -> ControlPlane:
     """The control plane with `deploy/` applied; no kubelet is there to run the controller."""
     control_plane.apply_deploy()
     return control_plane
+
+
+@pytest.fixture(scope="module")
+def virtual_machine_kinds(installed: ControlPlane) -> Iterator[ControlPlane]:
+    """The installed control plane with the kinds of virtual machine, which are taken away again."""
+    installed.apply_virtual_machine_kinds()
+    yield installed
+    installed.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS)

@@ -1,7 +1,6 @@
 """A controller on a real API server, and a cluster that knows virtual machines."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from controllerlab import ControllerLab
@@ -9,14 +8,11 @@ from controlplane import ControlPlane
 
 from cluster.resources import VIRTUAL_MACHINES
 
-MACHINES = Path(__file__).parents[1] / "support" / "manifests" / "virtual-machines.yaml"
-
 
 @pytest.fixture
-def lab(installed: ControlPlane) -> Iterator[ControllerLab]:
+def lab(virtual_machine_kinds: ControlPlane) -> Iterator[ControllerLab]:
     """An installed cluster with one node, the kinds of virtual machine, and a running controller."""
-    installed.kubectl("apply", "-f", MACHINES)
-    with ControllerLab(installed) as made:
+    with ControllerLab(virtual_machine_kinds) as made:
         made.add_node("n1")
         made.start()
         made.installed()

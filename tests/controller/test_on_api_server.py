@@ -1,13 +1,11 @@
 """The controller on a real API server, with the rights that `deploy/` gives it."""
 
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
-import offspring
+import controllerprocess
 import pytest
 from controllerlab import IMAGE, MANIFEST, ControllerLab
 
@@ -29,7 +27,6 @@ from controller.silence import Patience
 from controller.triggers import AUTOMATIC_NAME
 
 SHORT = Patience(answer=timedelta(seconds=2), rollout=timedelta(seconds=4), progress=timedelta(seconds=1))
-VIRTUAL_MACHINE_KINDS = Path(__file__).parents[1] / "support" / "manifests" / "virtual-machines.yaml"
 
 
 @pytest.fixture
@@ -230,14 +227,6 @@ def test_disabling_takes_everything_away(enabled: ControllerLab):
     lab.until(lambda: not lab.pods(), "the agents' pods are gone")
 
 
-@pytest.fixture
-def virtual_machine_kinds(enabled: ControllerLab) -> Iterator[None]:
-    enabled.plane.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
-    enabled.plane.kubectl("wait", "--for=condition=Established", "-f", VIRTUAL_MACHINE_KINDS)
-    yield
-    enabled.plane.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS)
-
-
 @pytest.mark.usefixtures("virtual_machine_kinds")
 def test_vms_protect_the_runtime_from_being_switched_off(enabled: ControllerLab):
     lab = enabled
@@ -332,31 +321,19 @@ def test_killed_in_the_middle_of_a_run_and_started_again(lab: ControllerLab, tmp
     lab.add_node("w1")
     lab.add_node("w2")
     lab.agents.silent = {"w1"}
-    process = _controller_process(lab, tmp_path)
+    start = partial(
+        controllerprocess.start, lab.plane, "--no-leader-election", log=tmp_path / "controller.log"
+    )
+    process = start()
     lab.installed()
     lab.enable()
     lab.until(lambda: "w2" in {node for _, node in lab.agents.answered}, "half of the nodes answered")
     process.send_signal(signal.SIGKILL)
     process.wait()
     lab.agents.speak("w1")  # answers while nobody listens
-    again = _controller_process(lab, tmp_path)
+    again = start()
     name = lab.verdict(passed=True)
     assert lab.checks() == {name}
     assert sorted(lab.agents.answered) == [(name, "w1"), (name, "w2")]
     again.send_signal(signal.SIGTERM)
     assert again.wait(timeout=10) == 0
-
-
-def _controller_process(lab: ControllerLab, tmp_path: Path) -> subprocess.Popen[bytes]:
-    token = lab.plane.token("vmruntime-controller-manager", NAMESPACE)
-    return offspring.start(
-        [
-            Path(sys.executable).parent / "vm-preflight",
-            "controller",
-            f"--kubeconfig={lab.plane.kubeconfig_for_token(token)}",
-            f"--agent-manifest={MANIFEST}",
-            "--listen=127.0.0.1:0",
-            "--no-leader-election",
-        ],
-        log=tmp_path / "controller.log",
-    )

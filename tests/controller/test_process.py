@@ -1,6 +1,5 @@
 """The controller as a process: HTTP, metrics, election, an API server that goes away."""
 
-import socket
 import subprocess
 import urllib.error
 import urllib.request
@@ -8,14 +7,10 @@ from pathlib import Path
 
 import pytest
 from controllerlab import ControllerLab
+from controlplane import free_ports
 
 from cluster import shapes
 from cluster.resources import LEASE_NAME, LEASES, NAMESPACE, NODE_PREFLIGHTS
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -32,7 +27,7 @@ def test_metrics_page_and_readiness(lab: ControllerLab, promtool: Path):
         lab.add_node(name)
     lab.label("w3", skip=True)
     lab.agents.failing = {"w2"}
-    port = free_port()
+    (port,) = free_ports(1)
     lab.start(port=port)
     lab.installed()
     lab.enable()

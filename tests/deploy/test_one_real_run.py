@@ -4,21 +4,20 @@ Real: etcd, API server, controller manager, our controller with its own rights, 
 and this machine's device. Stood in for: scheduler, kubelet and container runtime (`nodes.StandInKubelet`).
 """
 
-import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import controllerprocess
 import offspring
 import pytest
-from controlplane import DEPLOY, LOOPBACK, ControlPlane, ControlPlaneError, free_ports
+from controllerprocess import PROGRAM
+from controlplane import ControlPlane, ControlPlaneError
 from nodes import StandInKubelet
 from waiting import until
 
 import cluster.resources as names
 
-PROGRAM = Path(sys.executable).with_name("vm-preflight")
 WITHOUT_KVM = Path(__file__).parents[1] / "hosts" / "no-kvm"
 CHECKS = ("vmruntimepfc", "-n", names.NAMESPACE)
 LAST = ".status.preflightCheckSummary"
@@ -30,17 +29,8 @@ def plane(
 ) -> Iterator[ControlPlane]:
     """The control plane with the controller running under its own ServiceAccount; nothing is left of it."""
     plane = virtual_machine_kinds
-    token = plane.token(names.CONTROLLER_NAME, names.NAMESPACE)
-    command = [
-        PROGRAM,
-        "controller",
-        f"--kubeconfig={plane.kubeconfig_for_token(token)}",
-        f"--agent-manifest={DEPLOY / 'daemonset.yaml'}",
-        f"--listen={LOOPBACK}:{free_ports(1)[0]}",
-    ]
     log = tmp_path / "controller.log"
-    environment = {**os.environ, "VM_PREFLIGHT_AGENT_IMAGE": "vm-preflight:test"}
-    controller = offspring.start(command, log=log, environment=environment)
+    controller = controllerprocess.start(plane, log=log)
     try:
         until(lambda: runtime(plane), f"the VMRuntime (log: {log})")
         yield plane

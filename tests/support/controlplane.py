@@ -23,6 +23,8 @@ import offspring
 import toolchain
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+VIRTUAL_MACHINE_KINDS = Path(__file__).parent / "manifests" / "virtual-machines.yaml"
+"""CRDs of every kind of virtual machine that the gate and the switch know."""
 START_SECONDS = 60.0
 CONTROLLERS = (
     "clusterrole-aggregation",
@@ -274,6 +276,15 @@ class ControlPlane:
             "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/name=vm-preflight"
         )
         return said
+
+    def apply_virtual_machine_kinds(self) -> None:
+        """Makes the kinds of virtual machine known, as an installed KubeVirt or GDC does.
+
+        Raises:
+            ControlPlaneError: Something was refused.
+        """
+        self.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
+        self.kubectl("wait", "--for=condition=Established", "-f", VIRTUAL_MACHINE_KINDS)
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://{LOOPBACK}:{port}" for port in (self._etcd_port, self._peer_port))

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
+import controllerprocess
 import offspring
+from controllerprocess import PROGRAM
 from controlplane import LOOPBACK, ControlPlane, ControlPlaneError, free_ports
 from nodes import StandInKubelet
 from toolchain import ToolMissingError
 from waiting import until
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = Path(sys.executable).with_name("vm-preflight")
 CHECKS = "/apis/vm.cluster.gke.io/v1/namespaces/vm-system/vmruntimepreflightchecks"
 RUNTIME = "/apis/vm.cluster.gke.io/v1/vmruntimes/vmruntime"
 SKIP = "kubevm.io/VM-SkipSchedule"
@@ -37,8 +37,6 @@ metadata:
 spec: {{}}
 """
 COLOUR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-
-Value = TypeVar("Value")
 
 
 def paint(text: str, code: str) -> str:
@@ -115,23 +113,15 @@ class Demo:
         print("  $ kubectl apply -k deploy")
         with step("custom resources, rights, admission policies, controller"):
             self.plane.apply_deploy()
-            manifests = ROOT / "tests" / "support" / "manifests" / "virtual-machines.yaml"
-            self.plane.kubectl("apply", "-f", manifests)
+            self.plane.apply_virtual_machine_kinds()
         with step("the controller starts, with its own ServiceAccount's token"):
-            token = self.plane.token("vmruntime-controller-manager", "vm-system")
-            kubeconfig = self.plane.kubeconfig_for_token(token, name="controller")
-            port = free_ports(1)[0]
+            (port,) = free_ports(1)
             self.controller = f"{LOOPBACK}:{port}"
-            process = offspring.start(
-                [
-                    PROGRAM,
-                    "controller",
-                    f"--kubeconfig={kubeconfig}",
-                    f"--agent-manifest={ROOT / 'deploy' / 'daemonset.yaml'}",
-                    f"--listen={self.controller}",
-                ],
+            process = controllerprocess.start(
+                self.plane,
                 log=self.plane.directory / "controller.log",
-                environment={**os.environ, "VM_PREFLIGHT_AGENT_IMAGE": "vm-preflight:demo"},
+                port=port,
+                image="vm-preflight:demo",
             )
             self.stack.callback(offspring.end, process)
             until(lambda: self.get(RUNTIME) or None, "the controller makes the VMRuntime")
