@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from io import FileIO, TextIOWrapper
 from typing import NamedTuple, NoReturn, TextIO
 
@@ -20,6 +21,9 @@ from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, Finding, one_li
 
 MAX_DESCRIPTORS = 1024
 """Open files that a check can have."""
+
+MANY_DESCRIPTORS = 65536
+"""Descriptors that are closed one after the other where /proc does not tell which are open."""
 
 
 class Task(NamedTuple):
@@ -174,10 +178,11 @@ def settle(pipe: int, stream: TextIO) -> None:
     output = stream.fileno()
     os.dup2(output, 1)
     os.dup2(output, 2)
-    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in (0, 1, 2, pipe, output):
-            _close(int(name))
+    # Not /dev/null: what stands in /dev may be what is wrong, and a mount with nodev refuses every device.
+    empty, end = os.pipe()
+    os.dup2(empty, 0)
+    os.close(end)
+    _close_others({0, 1, 2, pipe, output})
     # The inherited streams hold what the parent has not written yet.
     sys.stdout = sys.stderr = stream
     # What the parent made stays shared with it: the collector would touch, and so copy, all of it.
@@ -195,11 +200,16 @@ def settle(pipe: int, stream: TextIO) -> None:
         return
 
 
-def _close(descriptor: int) -> None:
+def _close_others(kept: set[int]) -> None:
+    """Closes every descriptor that is not kept."""
     try:
-        os.close(descriptor)
-    except OSError:  # the one that listdir itself had open
-        return
+        there = [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:  # no /proc, or another one than ours
+        there = list(range(MANY_DESCRIPTORS))
+    for descriptor in there:
+        if descriptor not in kept:
+            with suppress(OSError):  # not open: the one that listdir itself had open, or a guess
+                os.close(descriptor)
 
 
 def main(

@@ -4,18 +4,19 @@ In stages: find the entry points, load each, look at what came. One that cannot 
 others: a check of its name stands in its place, blocks, and says which distribution is to blame.
 """
 
+import os
 import re
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
 
 from preflight import distributions
-from preflight.check import Check, Weight
+from preflight.check import Check
+from preflight.declaration import fault_of
 from preflight.distributions import EntryPoint
 from preflight.ordering import misconfigured, order
 from preflight.report import NAME
-from preflight.result import Status
 from preflight.version import DISTRIBUTION
 
 GROUP = "vm_preflight.checks"
@@ -41,12 +42,11 @@ def discover(path: Sequence[str] | None = None) -> tuple[Check, ...]:
                 continue
             check = misconfigured(
                 unused_name(f"{check.name} {point.distribution}", taken),
-                f"{point.distribution} declares {point.name} = {point.value},"
-                f" and {first.distribution} has a check of that name",
+                f"{point.declaration}, and {first.distribution} has a check of that name",
             )
             taken[check.name] = point
         checks.append(check)
-    return order(checks)
+    return order(checks, {name: point.declaration for name, point in taken.items()})
 
 
 def classify(point: EntryPoint) -> Check:
@@ -65,7 +65,7 @@ def classify(point: EntryPoint) -> Check:
         else:
             return loaded
     name = point.name if NAME.fullmatch(point.name) else unused_name(point.name, {})
-    return misconfigured(name, f"{point.distribution} declares {point.name} = {point.value}: {problem}")
+    return misconfigured(name, f"{point.declaration}: {problem}")
 
 
 def load(reference: str) -> object:
@@ -80,36 +80,29 @@ def load(reference: str) -> object:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise ValueError("not of the form module:attribute")
-    with redirect_stdout(sys.stderr):
+    with _standard_output_kept():
         found: object = import_module(match["module"])
         for attribute in match["attribute"].split("."):
             found = getattr(found, attribute)
     return found
 
 
-def fault_of(check: Check) -> str | None:
-    """Tells what is wrong with a check's declaration, None where nothing is."""
+@contextmanager
+def _standard_output_kept() -> Iterator[None]:
+    """Has everything that is printed go to standard error, what is written past `sys.stdout` too."""
     try:
-        if not NAME.fullmatch(check.name):
-            return f"its name {check.name!r} is not CamelCase"
-        if not check.timeout > 0:
-            return f"its time-out is {check.timeout} s"
-        if not check.outcomes:
-            return "it declares no outcome"
-        for outcome in check.outcomes:
-            if not NAME.fullmatch(outcome.reason):
-                return f"its reason {outcome.reason!r} is not CamelCase"
-            if outcome.status in (Status.FAIL, Status.UNKNOWN) and not outcome.hint:
-                return f"its outcome {outcome.reason} has no hint"
-        Weight(check.weight)
-        if not all(NAME.fullmatch(name) for name in check.needs + check.after):
-            return "it depends on a name that is not CamelCase"
-        settings = ["weight", "timeout", *(setting.name for setting in check.settings)]
-        if len(set(settings)) < len(settings):
-            return f"its settings are not distinct: {', '.join(settings)}"
-    except (AttributeError, TypeError, ValueError) as error:  # a plugin's types are checked by nobody before
-        return f"its declaration is malformed: {type(error).__name__}: {error}"
-    return None
+        kept = os.dup(1)
+    except OSError:  # it is closed: nothing of ours can go there either
+        yield
+        return
+    try:
+        with suppress(OSError):  # standard error is closed
+            os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def unused_name(text: str, taken: dict[str, EntryPoint]) -> str:

@@ -41,6 +41,11 @@ class EntryPoint(NamedTuple):
     value: str
     distribution: str
 
+    @property
+    def declaration(self) -> str:
+        """Who declares what, for a message."""
+        return f"{self.distribution} declares {self.name} = {self.value}"
+
 
 def installed(path: Sequence[str] | None = None) -> Iterator[Distribution]:
     """Yields the distributions on ``path`` (by default ``sys.path``), a name only once."""

@@ -9,20 +9,28 @@ from preflight.result import Finding, Status
 _RANK = {Weight.UNLESS_EMULATED: 0, Weight.BLOCKING: 1, Weight.ADVISORY: 2}
 
 
-def order(checks: Iterable[Check]) -> tuple[Check, ...]:
+def order(checks: Iterable[Check], declared: Mapping[str, str] | None = None) -> tuple[Check, ...]:
     """Sorts checks: dependencies first, then by weight (unless emulated, blocking, advisory), then by name.
 
     A check that needs one that is not there, or that depends on itself through others, cannot be run: a check
     of the same name that says so stands in its place. Names are taken to be unique.
+
+    Args:
+        checks: The checks.
+        declared: By name of check, what the message begins with: who declares it.
     """
+
+    def replace(name: str, problem: str) -> None:
+        by = (declared or {}).get(name)
+        known[name] = misconfigured(name, f"{by}: {problem}" if by else problem)
+
     known = {check.name: check for check in checks}
     for check in list(known.values()):
         for name in check.needs:
             if name not in known:
-                problem = f"it needs {name}, and there is no such check"
-                known[check.name] = misconfigured(check.name, problem)
+                replace(check.name, f"it needs {name}, and there is no such check")
     for name in _cyclic(known):
-        known[name] = misconfigured(name, "its dependencies lead back to itself")
+        replace(name, "its dependencies lead back to itself")
     waiting = dict(known)
     done: list[Check] = []
     while waiting:

@@ -175,8 +175,13 @@ class Runner:
         try:
             attempt = self._fork(tasks, findings, use_emulation=use_emulation)
         except OSError as error:
+            finding = CRASHED(
+                f"no process could be made for it: {error.strerror}",
+                hint="processes, memory or descriptors are lacking: ulimit -u; ulimit -n; free -m; "
+                "cat /sys/fs/cgroup/pids.max; then run again",
+            )
             for task in tasks:
-                record(task.check, Answer(CRASHED(f"no process could be made for it: {error.strerror}"), 0.0))
+                record(task.check, Answer(finding, 0.0))
             return []
         task = tasks[0]
         try:

@@ -18,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from program import command
 from realkvm import needs_kvm, needs_root
 
 from checks import kvm as module
@@ -167,6 +168,30 @@ def test_our_own_dev_hidden_by_an_empty_one(root: Path) -> None:
     reason, status, message, _ = ask_in("unshare", "-m", "sh", "-c", script, "sh", root=Path("/"))
     assert (reason, status) == ("DeviceNotInContainer", "Unknown")
     assert "10:232" in message
+
+
+@needs_kvm
+@needs_root
+@pytest.mark.parametrize(
+    ("prepare", "reason"),
+    [
+        ("mount -t tmpfs -o nodev none /dev; mknod /dev/kvm c 10 232", "NodevMount"),
+        ("mount -t tmpfs none /dev", "DeviceNotInContainer"),
+        ("mount -t tmpfs none /proc", RUNS.reason),
+    ],
+)
+def test_the_program_itself_needs_neither_dev_nor_proc(prepare: str, reason: str) -> None:
+    """Where ``/dev/null`` is missing or refused, a check must still be asked: that may be what is wrong."""
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{prepare}; exec "$@"', "sh", *command("run", "--only", "KVM")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ended.stderr == ""
+    assert ended.stdout.split()[2] == reason
 
 
 @pytest.fixture
