@@ -40,6 +40,7 @@ lint: $(STAMP) ## formatting, rules, types, borders of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy tests/support bench requirements
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## format and fix what can be fixed

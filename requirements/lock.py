@@ -31,7 +31,7 @@ def main() -> None:
             ("build", ["--build-deps-for=wheel", "--only-build-deps"]),
         ):
             output = HERE / f"{name}.txt"
-            command = [
+            command: list[str | Path] = [
                 pip_compile,
                 *OPTIONS,
                 *sys.argv[1:],

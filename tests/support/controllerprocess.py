@@ -24,7 +24,7 @@ def start(
         image: What it is told to be the agents' image: there is no pod of its own to ask.
     """
     token = plane.token("vmruntime-controller-manager", "vm-system")
-    command = [
+    command: list[str | Path] = [
         PROGRAM,
         "controller",
         f"--kubeconfig={plane.kubeconfig_for_token(token)}",

@@ -95,7 +95,7 @@ class Demo:
     def checks(self) -> list[dict[str, dict[str, object]]]:
         """The VMRuntimePreflightChecks, oldest first."""
         items = self.get(CHECKS).get("items", [])
-        return sorted(items, key=lambda one: one["metadata"]["creationTimestamp"])  # type: ignore[call-overload, no-any-return] -- JSON
+        return sorted(items, key=lambda one: one["metadata"]["creationTimestamp"])  # type: ignore[call-overload, no-any-return]  # JSON
 
     def finished(self, count: int) -> Callable[[], dict[str, dict[str, object]] | None]:
         """Returns a look at whether ``count`` checks are there and the last one is finished."""
@@ -167,7 +167,7 @@ class Demo:
 
     def preflight(self, part: str) -> dict[str, object]:
         """A part of this node's NodePreflight."""
-        return self.get(f"/apis/kubevm.io/v1alpha1/nodepreflights/{self.node}").get(part, {})  # type: ignore[return-value] -- JSON
+        return self.get(f"/apis/kubevm.io/v1alpha1/nodepreflights/{self.node}").get(part, {})  # type: ignore[return-value]  # JSON
 
     def gate(self, *, passed: bool) -> None:
         """Creates a virtual machine after a pass, then lets a node without KVM join, and creates another."""

@@ -109,40 +109,46 @@ class Live:
     """A watch that a test feeds while it is open."""
 
     def __init__(self, *data: bytes) -> None:
-        self._actions: queue.Queue[Callable[[Exchange], bool]] = queue.Queue()
+        self._steps: queue.Queue[Responder | None] = queue.Queue()
         self.opened = threading.Event()
         self.send(*data)
 
     def send(self, *data: bytes) -> Self:
         """Sends bytes, each as one chunk."""
-        for one in data:
-            self._actions.put(lambda exchange, one=one: exchange.send(chunk(one)) or True)
-        return self
+        return self._then(*(_sending(chunk(one)) for one in data))
 
     def end(self) -> Self:
         """Ends the stream in good order."""
-        self._actions.put(lambda exchange: bool(exchange.send(b"0\r\n\r\n")))
-        return self
+        return self._then(_sending(b"0\r\n\r\n"), None)
 
     def reset(self) -> Self:
         """Ends it with a reset."""
-        self._actions.put(lambda exchange: bool(exchange.reset()))
-        return self
+        return self._then(reset, None)
 
     def cut(self) -> Self:
         """Ends the connection in the middle of a chunk."""
-        self._actions.put(lambda exchange: bool(exchange.send(b"100\r\n{") or exchange.close()))
-        return self
+        return self._then(_sending(b"100\r\n{"), Exchange.close, None)
 
     def __call__(self, exchange: Exchange) -> None:
         exchange.send(STREAM)
         self.opened.set()
         while not exchange.over.is_set():
             try:
-                if not self._actions.get(timeout=0.02)(exchange):
-                    return
+                step = self._steps.get(timeout=0.02)
             except queue.Empty:
                 continue
+            if step is None:
+                return
+            step(exchange)
+
+    def _then(self, *steps: Responder | None) -> Self:
+        for step in steps:
+            self._steps.put(step)
+        return self
+
+
+def _sending(data: bytes) -> Responder:
+    return lambda exchange: exchange.send(data)
 
 
 @dataclass
