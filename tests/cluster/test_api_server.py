@@ -137,13 +137,13 @@ def test_what_is_invalid_is_one_readable_line(client: Client, namespace: str) ->
     assert str(caught.value).isprintable()
 
 
-def test_a_token_without_rights_is_forbidden(control_plane: ControlPlane, namespace: str) -> None:
-    token = control_plane.token("default", namespace)
+def test_a_token_without_rights_is_forbidden(control_plane: ControlPlane) -> None:
+    token = control_plane.token("default", "default")
     client = Client(kubeconfig.load(str(control_plane.kubeconfig_for_token(token))))
     with pytest.raises(ApiError) as caught:
         client.list(NODES.path())
     assert caught.value.forbidden
-    assert f"system:serviceaccount:{namespace}:default" in str(caught.value)
+    assert "system:serviceaccount:default:default" in str(caught.value)
 
 
 def test_a_token_that_is_none(control_plane: ControlPlane) -> None:
