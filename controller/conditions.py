@@ -1,6 +1,6 @@
 """Standard conditions (meta/v1 Condition): built anew on each look, with the time of the last change kept."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,12 +29,7 @@ class Condition:
 
 
 def merge(
-    current: Iterable[Condition],
-    status: WireObject,
-    *,
-    generation: int,
-    now: datetime,
-    stamp: Callable[[datetime], str] = timestamp,
+    current: Iterable[Condition], status: WireObject, *, generation: int, now: datetime
 ) -> list[dict[str, object]]:
     """Returns ``conditions`` in wire form.
 
@@ -43,7 +38,6 @@ def merge(
         status: The status as it stands, for the time of each condition's last change.
         generation: The object's generation that they were built from.
         now: The present.
-        stamp: Makes the wire form of a time.
     """
     before = {text(one, "type"): one for one in items(status, "conditions")}
     merged: list[dict[str, object]] = []
@@ -58,7 +52,7 @@ def merge(
                 "reason": one.reason,
                 "message": one.message[:MAX_MESSAGE],
                 "observedGeneration": generation,
-                "lastTransitionTime": changed or stamp(now),
+                "lastTransitionTime": changed or timestamp(now),
             }
         )
     return merged

@@ -20,8 +20,11 @@ from controller.participation import those_that_fit
 from controller.silence import Patience
 from controller.status import AGENTS_ROLLED_OUT, Rollout, status
 from controller.switch import VMs, must_ask_for_vms, position
-from controller.triggers import Trigger, automatic, trigger_of
+from controller.triggers import automatic, trigger_of
 
+ONE_SECOND = timedelta(seconds=1)
+"""Resolution of a creationTimestamp: of two checks of one second the latest is told by name
+(`Check.age_key`), which a name drawn at random would leave to chance."""
 LOOK_AGAIN_FOR_VMS = timedelta(seconds=3)
 """How often virtual machines are looked for while they keep the runtime from being switched off."""
 
@@ -205,28 +208,33 @@ class _Look:
 
     def _new_check(self) -> Iterator[Action]:
         pending = triggers.to_create(self.memory, self.world.checks)
-        if pending is not None and self.position.in_force:
-            yield actions.CreateCheck(pending.name, pending.trigger)
+        if pending is None or not self.position.in_force:
+            return
+        newest = max((check.meta.created for check in self.world.checks if check.meta.created), default=None)
+        if newest is not None and newest <= self.world.now < newest + ONE_SECOND:
+            self.deadlines.append(newest + ONE_SECOND)
+            return
+        yield actions.CreateCheck(pending.name, pending.trigger)
 
     def _check_statuses(self) -> Iterator[Action]:
         """Unfinished checks: each is seen, at most one runs, automatic ones end when the runtime is off."""
         for check in self.world.checks:
-            if check.finished:
-                continue
-            if automatic(check) and not self.memory.enabled:
-                yield self._cancelled(check)
-            elif check is not self.current:
-                if not check.seen:
-                    yield actions.WriteCheckStatus(
-                        check, runs.queued_status(check, self.runtime, self.world.now)
-                    )
-            elif check.running:
-                yield from self._progress(check)
-            else:
-                yield self._started(check)
-            if check.trigger not in frozenset(Trigger):
+            if not check.finished:
+                yield from self._check_status(check)
+            if check.trigger != trigger_of(check):
                 # last: a status that was decided from the version before it would be a conflict
-                yield actions.NoteTrigger(check, Trigger.REQUESTED.value)
+                yield actions.NoteTrigger(check, trigger_of(check).value)
+
+    def _check_status(self, check: Check) -> Iterator[Action]:
+        if automatic(check) and not self.memory.enabled:
+            yield self._cancelled(check)
+        elif check is not self.current:
+            if not check.seen:
+                yield actions.WriteCheckStatus(check, runs.queued_status(check, self.runtime, self.world.now))
+        elif check.running:
+            yield from self._progress(check)
+        else:
+            yield self._started(check)
 
     def _started(self, check: Check) -> Action:
         nodes = self.taking_part
@@ -290,7 +298,8 @@ class _Look:
         yield from agents.orphans(self.world.preflights.values(), serving)
         current = self.current
         about_to_start = current is not None and not current.running
-        if self.after.pending is not None or about_to_start or not rollout.wanted:
+        about_to_be_made = self.after.pending is not None and current is None
+        if about_to_be_made or about_to_start or not rollout.wanted:
             return
         yield from agents.questions(
             serving,

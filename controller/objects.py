@@ -246,7 +246,6 @@ class Check:
         passed: Its verdict; None until every node has answered, and for one that was cancelled.
         start: When it was picked up.
         completion: When it ended.
-        ended: The same to the microsecond, where it ended with a verdict.
         enabled_generation: `Memory.enabled_generation` while it was created; None while the runtime was off.
         seen: The controller has written its status.
         cancelled: It was ended without a verdict.
@@ -263,7 +262,6 @@ class Check:
     passed: bool | None = None
     start: datetime | None = None
     completion: datetime | None = None
-    ended: datetime | None = None
     enabled_generation: int | None = None
     seen: bool = False
     cancelled: bool = False
@@ -290,14 +288,8 @@ class Check:
         return self.start is not None and self.completion is None
 
     @property
-    def end_key(self) -> tuple[float, float, str]:
-        """Orders finished checks: the latest created is the last, or of one second's that ended last."""
-        created = self.meta.created.timestamp() if self.meta.created else 0.0
-        return (created, self.ended.timestamp() if self.ended else 0.0, self.meta.name)
-
-    @property
     def age_key(self) -> tuple[float, str]:
-        """Orders checks by age, the oldest first, then by name."""
+        """Orders checks by the second of their creation, then by name: the latest is the last."""
         return (self.meta.created.timestamp() if self.meta.created else 0.0, self.meta.name)
 
 
@@ -313,7 +305,6 @@ def check(wire: WireObject) -> Check:
         passed=verdict if isinstance(verdict, bool) else None,
         start=time(status, "startTime"),
         completion=completion,
-        ended=time(complete, "lastTransitionTime") or completion,
         enabled_generation=number(status, "enabledGeneration") if "enabledGeneration" in status else None,
         seen=bool(complete),
         cancelled=text(condition(wire, "Cancelled"), "status") == "True",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cluster.node_preflight import NodePreflight
-from cluster.shapes import flag, micro_timestamp, text, timestamp
+from cluster.shapes import flag, text, timestamp
 from controller import silence
 from controller.conditions import Condition, merge
 from controller.objects import AgentPod, Check, Node, Runtime, WireObject
@@ -170,10 +170,7 @@ def _status(check: Check, runtime: Runtime, conditions: Iterable[Condition], now
         generation = runtime.memory.enabled_generation
     if generation is not None:
         status["enabledGeneration"] = generation
-    # to the microsecond: the order of two checks that were created and ended within one second
-    status["conditions"] = merge(
-        conditions, check.status, generation=check.meta.generation, now=now, stamp=micro_timestamp
-    )
+    status["conditions"] = merge(conditions, check.status, generation=check.meta.generation, now=now)
     return status
 
 

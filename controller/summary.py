@@ -50,22 +50,18 @@ def last_completed(status: WireObject, memory: Memory, checks: Iterable[Check]) 
     old = recorded(status)
     if memory.enabled_generation != status.get("enabledGeneration"):
         old = None
-    newest = max(
-        (
-            check
-            for check in checks
-            if check.passed is not None
-            and check.completion is not None
-            and check.enabled_generation == memory.enabled_generation
-        ),
-        key=lambda check: check.end_key,
-        default=None,
-    )
+    ended = {
+        check.name: check
+        for check in checks
+        if check.passed is not None and check.enabled_generation == memory.enabled_generation
+    }
+    newest = max(ended.values(), key=lambda check: check.age_key, default=None)
     if newest is None or newest.completion is None or newest.passed is None:
         return old
-    ended = time(old.wire, "completionTime") if old else None
-    if old and ended and old.name != newest.name and newest.completion < ended:
-        return old
+    if old is not None and old.name not in ended:  # deleted: only a check that ended later takes its place
+        at = time(old.wire, "completionTime")
+        if at is not None and newest.completion <= at:
+            return old
     failed = _failed(newest)
     wire: dict[str, object] = {
         "name": newest.name,
@@ -87,7 +83,7 @@ def summary(checks: Iterable[Check], last: LastCompleted | None) -> dict[str, ob
         wire["preflightCheckName"] = now.name
     else:
         finished = (check for check in checks if check.finished and check.passed is not None)
-        if (shown := max(finished, key=lambda check: check.end_key, default=None)) is not None:
+        if (shown := max(finished, key=lambda check: check.age_key, default=None)) is not None:
             wire["preflightCheckName"] = shown.name
             wire["preflightCheckPassed"] = shown.passed
             wire["featureStatuses"] = dict(shown.features)

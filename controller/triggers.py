@@ -31,8 +31,8 @@ AUTOMATIC = frozenset(Trigger) - {Trigger.REQUESTED}
 
 
 def trigger_of(check: Check) -> Trigger:
-    """Returns why ``check`` exists; one that says nothing sensible was asked for by a person."""
-    return Trigger(check.trigger) if check.trigger in AUTOMATIC else Trigger.REQUESTED
+    """Returns why ``check`` exists; a person's was asked for, whatever its annotation was copied from."""
+    return Trigger(check.trigger) if automatic(check) else Trigger.REQUESTED
 
 
 def automatic(check: Check) -> bool:

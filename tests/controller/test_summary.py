@@ -1,0 +1,80 @@
+"""Which check is the latest, and what is told of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from controller.objects import Check, Memory, Meta
+from controller.summary import last_completed, summary
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ON = Memory(enabled=True, enabled_generation=3)
+
+
+def check(name: str, *, passed: bool | None = True, created: int = 0, ended: int | None = 1) -> Check:
+    """A check made so many seconds after noon; its end counts from there too, None while it runs."""
+    return Check(
+        Meta(name, uid=f"uid-{name}", created=NOON + timedelta(seconds=created)),
+        passed=passed if ended is not None else None,
+        start=NOON + timedelta(seconds=created),
+        completion=None if ended is None else NOON + timedelta(seconds=ended),
+        enabled_generation=3,
+    )
+
+
+def status_of(*checks: Check) -> dict[str, object]:
+    last = last_completed({"enabledGeneration": 3}, ON, checks)
+    return {"enabledGeneration": 3, "preflightCheckSummary": summary(checks, last)}
+
+
+def last_after(status: dict[str, object], *checks: Check) -> str:
+    last = last_completed(status, ON, checks)
+    return last.name if last else ""
+
+
+@pytest.mark.parametrize(
+    ("checks", "latest"),
+    [
+        ((check("b", created=0), check("a", created=1)), "a"),
+        # decisions.md 18: by creationTimestamp, then by name; not by the end
+        ((check("a", ended=9), check("b", ended=1)), "b"),
+        ((check("b", ended=1), check("a", ended=9)), "b"),
+        ((check("a", created=0, ended=9), check("b", created=1, ended=2)), "b"),
+        (
+            (check("vmruntime-preflight-check-manual", passed=False), check("a")),
+            "vmruntime-preflight-check-manual",
+        ),
+    ],
+)
+def test_the_latest_is_by_creation_then_by_name(checks: tuple[Check, ...], latest: str):
+    told = status_of(*checks)["preflightCheckSummary"]
+    assert isinstance(told, dict)
+    assert told["preflightCheckName"] == latest
+    assert told["lastCompleted"]["name"] == latest
+    assert told["preflightCheckPassed"] is told["lastCompleted"]["passed"]
+
+
+def test_while_one_runs_its_name_alone_is_told():
+    told = status_of(check("a"), check("b", created=5, ended=None))["preflightCheckSummary"]
+    assert isinstance(told, dict)
+    assert set(told) == {"preflightCheckName", "lastCompleted"}
+    assert told["preflightCheckName"] == "b"
+    assert told["lastCompleted"]["name"] == "a"
+
+
+def test_a_deleted_check_is_replaced_by_one_that_ended_later_alone():
+    older, bad = check("older"), check("zz-bad", passed=False)
+    status = status_of(older, bad)
+    assert last_after(status, older) == "zz-bad"
+    assert last_after(status) == "zz-bad"
+    assert last_after(status, older, check("newer", created=2, ended=3)) == "newer"
+    # a new object of the deleted one's name that has not ended
+    assert last_after(status, older, check("zz-bad", created=9, ended=None)) == "zz-bad"
+
+
+def test_a_check_that_was_made_while_disabled_decides_nothing():
+    assert last_completed({"enabledGeneration": 3}, Memory(), [check("a")]) is None
+    assert (
+        last_completed({"enabledGeneration": 2}, Memory(enabled=True, enabled_generation=4), [check("a")])
+        is None
+    )
