@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from cli import output
 from cli.options import Parser, UsageError, choice
 from preflight.check import Check
 
@@ -39,6 +40,7 @@ def list_checks(program: str, words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     checks = discover()
     if options.output == "json":
+        output.as_utf8()
         print(json.dumps([declaration(check) for check in checks], indent=2, ensure_ascii=False))
         return 0
     name_width = max(len(check.name) for check in checks)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Protocol, cast
 
-from cli.options import UsageError, complain
+from cli import output
+from cli.options import UsageError, complain, describe
 
 PROGRAM = "vm-preflight"
 
@@ -27,6 +28,8 @@ COMMANDS = {
     "agent": ("cli.agent", "the daemon that publishes what a node's probe found"),
     "controller": ("cli.controller", "the daemon that decides for the cluster"),
 }
+
+DAEMONS = ("probe", "agent", "controller")
 
 
 class Command(Protocol):
@@ -51,30 +54,36 @@ def main(words: Sequence[str]) -> int:
     Returns:
         The exit status: 0 done or passed, 1 not passed or not done, 2 wrong usage or configuration.
     """
-    if not words:
-        print(usage(), file=sys.stderr)
-        return complain(PROGRAM, "a command is missing")
-    name = words[0]
-    if name in ("-h", "--help", "help"):
-        print(usage())
-        return 0
-    if name == "--version":
-        name = "version"
-    if name not in COMMANDS:
-        return complain(PROGRAM, f"unknown command {name!r} (see '{PROGRAM} --help')")
-    command = cast(Command, import_module(COMMANDS[name][0]))
-    program = f"{PROGRAM} {name}"
+    program = f"{PROGRAM} {words[0]}" if words and words[0] in COMMANDS else PROGRAM
     try:
-        return command.main(program, words[1:])
+        return dispatch(program, words)
     except UsageError as error:
         return complain(program, error)
     except BrokenPipeError:
         return 1
     except OSError as error:
-        complain(program, error)
+        complain(program, describe(error))
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def dispatch(program: str, words: Sequence[str]) -> int:
+    """Finds the command, imports its module, and calls it as ``program``.
+
+    Raises:
+        UsageError: There is no such command, or it is used wrongly.
+    """
+    if not words:
+        raise UsageError(f"name a command: {', '.join(COMMANDS)} (see '{PROGRAM} --help')")
+    name = "version" if words[0] == "--version" else words[0]
+    if name in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r} (see '{PROGRAM} --help')")
+    command = cast(Command, import_module(COMMANDS[name][0]))
+    return command.main(program, words[1:])
 
 
 def entry() -> None:
@@ -83,17 +92,29 @@ def entry() -> None:
     The interpreter is not taken down piece by piece: that is a sixth of a short command's time
     (docs/adr/0006-a-cold-run.md).
     """
+    words = sys.argv[1:]
+    if words and words[0] in DAEMONS:
+        end_on_request()
+    output.prepare()
     try:
-        status = main(sys.argv[1:])
+        status = main(words)
     except SystemExit as leaving:  # argparse's way to leave
         status = leaving.code if isinstance(leaving.code, int) else 1
     try:
         sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough
+        pass
     except OSError as error:
-        if not isinstance(error, BrokenPipeError):
-            complain(PROGRAM, f"standard output: {error.strerror}")
+        complain(PROGRAM, f"standard output: {error.strerror}")
         status = status or 1
     os._exit(status)
+
+
+def end_on_request() -> None:
+    """Has SIGTERM end the process with status 0 from the start on, while modules are still imported."""
+    import signal
+
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
 if __name__ == "__main__":

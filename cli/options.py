@@ -151,6 +151,12 @@ def duration(text: str) -> float:
     return total
 
 
+def describe(error: OSError) -> str:
+    """Returns what the kernel answered, and of which file."""
+    text = error.strerror or str(error)
+    return f"{error.filename}: {text}" if error.filename else text
+
+
 def complain(program: str, message: object) -> int:
     """Prints one line on standard error and returns the exit status 2."""
     print(f"{program}: {' '.join(str(message).split())}", file=sys.stderr)

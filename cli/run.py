@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from cli import output
 from cli.options import Parser, UsageError, choice, columns, duration, names
 from preflight.host import Host
 from preflight.report import Report
@@ -20,7 +21,7 @@ def main(program: str, words: Sequence[str]) -> int:
         0 if the node passed, 1 if it did not.
 
     Raises:
-        UsageError: A configuration or a name of a check that there is none of.
+        UsageError: A configuration or a name of a check that there is none of; standard output takes nothing.
     """
     gc.disable()  # what is imported stays to the end
     parser = Parser(program, "Checks whether this machine can run virtual machines, and says why not.")
@@ -67,9 +68,25 @@ def main(program: str, words: Sequence[str]) -> int:
         only=options.only,
         timeout=options.timeout,
     )
-    sys.stdout.write(render(report, options.output) + "\n")
-    sys.stdout.flush()
+    write(render(report, options.output), form=options.output)
     return 0 if report.passed else 1
+
+
+def write(text: str, *, form: str) -> None:
+    """Writes a report to standard output; whoever has seen enough of it changes nothing of the verdict.
+
+    Raises:
+        UsageError: Standard output takes nothing.
+    """
+    if form != "text":
+        output.as_utf8()
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return
+    except OSError as error:
+        raise UsageError(f"standard output: {error.strerror}") from error
 
 
 def node_name(host: Host) -> str:
@@ -101,4 +118,4 @@ def render(report: Report, form: str) -> str:
 
     if not sys.stdout.isatty():
         return plain(report)
-    return table(report, width=columns(), colour="NO_COLOR" not in os.environ)
+    return table(report, width=columns(), colour=not os.environ.get("NO_COLOR"))

@@ -71,7 +71,8 @@ def configure(format: Format | None = None, level: str = "info", *, descriptor: 
     if (format or ("console" if terminal else "json")) == "json":
         rendered = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        colors = terminal and "NO_COLOR" not in os.environ
+        # https://no-color.org: set, and not to the empty string.
+        colors = terminal and not os.environ.get("NO_COLOR")
         rendered = [
             printable,
             structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback),
