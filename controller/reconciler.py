@@ -19,7 +19,7 @@ from cluster.backoff import Backoff
 from cluster.resources import VM_RUNTIME_NAME
 from cluster.transport import ApiError, Client
 from controller import actions, runs, summary, vms
-from controller.actions import Action, Announcement
+from controller.actions import Action
 from controller.decide import LOOK_AGAIN_FOR_VMS, Decision, World, decide
 from controller.effects import Effects
 from controller.fanout import Fanout, server_is_away
@@ -30,7 +30,8 @@ from controller.participation import those_that_fit
 from controller.retries import Retries
 from controller.rollout import Rollout
 from controller.silence import Patience
-from controller.switch import VMs, must_ask_for_vms
+from controller.switch import VMs, gate_is_open, must_ask_for_vms
+from controller.transitions import transitions, verdicts
 
 log = structlog.get_logger()
 
@@ -91,7 +92,7 @@ class Reconciler:
         self._unserved_since: datetime | None = None
         self._some_vms: datetime | None = None
         self._written: dict[str, datetime] = {}
-        self._verdicts: dict[str, bool | None] = {}
+        self._verdicts: dict[str, bool] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Looks until stopped; the caches must have been filled. Whoever sets ``stop`` wakes the loop too."""
@@ -208,36 +209,12 @@ class Reconciler:
         runtime = world.runtime
         if runtime is not None:
             last = summary.recorded(runtime.status)
-            gated = runtime.enabled or runtime.memory.enabled
-            self._metrics.gate(is_open=not gated or (runtime.enabled and last is not None and last.passed))
-        self._note_verdicts(world)
-
-    def _note_verdicts(self, world: World) -> None:
-        """Tells of nodes whose verdict changed since the last look of this process."""
-        now = {
-            preflight.node_uid: preflight.status.passed if preflight.status else None
-            for preflight in world.preflights.values()
-        }
-        for preflight in world.preflights.values():
-            passed, before = now[preflight.node_uid], self._verdicts.get(preflight.node_uid)
-            if preflight.node_uid not in self._verdicts or passed is None or passed == before:
-                continue
-            if passed and before is None:
-                continue
-            self._effects.tell_of_node(
-                preflight.name, preflight.node_uid, _news(preflight.name, passed=passed)
-            )
-        self._verdicts = now
-
-
-def _news(name: str, *, passed: bool) -> Announcement:
-    if passed:
-        return Announcement("Normal", "NodeReadyForVMs", "every preflight check lets the node pass again")
-    return Announcement(
-        "Warning",
-        "NodeNotReadyForVMs",
-        f"a preflight check fails the node; see kubectl get nodepreflight {name} -o yaml",
-    )
+            self._metrics.gate(is_open=gate_is_open(runtime, passed=last is not None and last.passed))
+        preflights, nodes = world.preflights.values(), {node.meta.uid for node in world.nodes.values()}
+        if self._verdicts is not None:  # else what happened before this process began
+            for preflight, news in transitions(self._verdicts, preflights):
+                self._effects.tell_of_node(preflight.name, preflight.node_uid, news)
+        self._verdicts = verdicts(self._verdicts or {}, preflights, nodes)
 
 
 def _group(action: Action) -> object:

@@ -79,6 +79,17 @@ def position(runtime: Runtime, vms: VMs, trouble: str = "") -> Position:
     )
 
 
+def gate_is_open(runtime: Runtime, *, passed: bool) -> bool:
+    """Tells what the admission policy (``deploy/policies.yaml``) answers to a new virtual machine.
+
+    Args:
+        runtime: The VMRuntime.
+        passed: Whether the last check that finished under the present enabling has passed.
+    """
+    in_force = runtime.enabled or runtime.memory.enabled
+    return not in_force or (runtime.enabled and not runtime.disabling and passed)
+
+
 def annotation_trouble(runtime: Runtime) -> str:
     """Returns what is wrong with the force-disable annotation, empty where nothing is."""
     if runtime.force_disable in (None, "true", "false"):

@@ -14,6 +14,8 @@ from controller.objects import WireObject
 
 MAX_NAMED = 3
 """How many nodes a message names."""
+MAX_FEATURES = 256
+"""How many features are told, failed ones first: agents name them, and statuses have to stay small."""
 PERCENTAGE = re.compile(r"([0-9]{1,3})%")
 
 
@@ -129,20 +131,22 @@ def _features(answers: Iterable[Answer]) -> dict[str, Feature]:
         names = {text(one, "checkName") for one in answer.results} - {""}
         ran |= names
         failed.update(names & {text(one, "checkName") for one in answer.results if not flag(one, "passed")})
-    return {name: Feature(failed[name]) for name in sorted(ran)}
+    told = sorted(ran, key=lambda name: (name not in failed, name))[:MAX_FEATURES]
+    return {name: Feature(failed[name]) for name in sorted(told)}
 
 
 def _failure(answers: Mapping[str, Answer], passed: int, needed: int) -> str:
     """Names the first failed nodes with the checks and reasons that failed them."""
     failed = sorted(name for name, answer in answers.items() if not answer.passed)
-    told = "; ".join(f"{name}: {_why(answers[name])}" for name in failed[:MAX_NAMED])
+    told = "; ".join(f"{name}: {what_fails(answers[name].results)}" for name in failed[:MAX_NAMED])
     more = f"; and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
     wanted = "" if needed == len(answers) else f", {needed} must pass"
     return f"{passed} of {_nodes(len(answers))} passed{wanted} ({told}{more})"
 
 
-def _why(answer: Answer) -> str:
-    failed = [one for one in answer.results if not flag(one, "passed")]
+def what_fails(results: Iterable[WireObject]) -> str:
+    """Returns the checks that fail a node, each with its reason."""
+    failed = [one for one in results if not flag(one, "passed")]
     return (
         ", ".join(f"{text(one, 'checkName')} {text(one, 'reason')}".strip() for one in failed)
         or "its agent gave no reason"

@@ -295,6 +295,28 @@ def test_events_tell_of_the_check(enabled: ControllerLab):
     lab.until(lambda: reasons() == {"PreflightStarted", "PreflightPassed"}, "both Events")
 
 
+def test_events_tell_of_a_node_at_transitions_only(enabled: ControllerLab):
+    lab = enabled
+    uid = shapes.text(lab.get(NODES, "w2"), "metadata", "uid")
+
+    def told() -> list[tuple[str, str]]:
+        events = shapes.items(lab.client.list("/api/v1/namespaces/default/events"), "items")
+        ours = [one for one in events if shapes.text(one, "involvedObject", "uid") == uid]
+        return sorted((shapes.text(one, "reason"), shapes.text(one, "message")) for one in ours)
+
+    bad = ("NodeNotReadyForVMs", "KVM DeviceMissing; see kubectl get nodepreflight w2 -o yaml")
+    good = ("NodeReadyForVMs", "every preflight check lets the node pass again")
+    lab.agents.failing = {"w2"}
+    lab.ask("first")
+    lab.until(lambda: lab.check("first").get("pass") is False, "its verdict")
+    lab.ask("second")
+    lab.until(lambda: lab.check("second").get("pass") is False, "its verdict")
+    lab.until(lambda: told() == [bad], "the one Event")
+    lab.agents.failing = set()
+    lab.ask("third")
+    lab.until(lambda: told() == [bad, good], "the other Event")
+
+
 def test_nonsense_by_hand_is_survived(enabled: ControllerLab):
     lab = enabled
     lab.agents.silent = {"w1", "w2"}

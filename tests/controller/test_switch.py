@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 
 from controller.objects import Memory, Meta, Runtime
-from controller.switch import Obstacle, VMs, annotation_trouble, must_ask_for_vms, position
+from controller.switch import Obstacle, VMs, annotation_trouble, gate_is_open, must_ask_for_vms, position
 
 
 def runtime(*, enabled: bool, in_force: bool, force: str | None = None) -> Runtime:
@@ -45,3 +47,22 @@ def test_a_word_that_is_neither_is_named(value: str | None, named: bool):
     trouble = annotation_trouble(runtime(enabled=True, in_force=True, force=value))
     assert bool(trouble) is named
     assert (repr(value) in trouble) is named
+
+
+@pytest.mark.parametrize(
+    ("enabled", "in_force", "disabling", "passed", "is_open"),
+    [
+        (False, False, False, False, True),  # gate_open is 1 while disabled
+        (False, False, True, False, True),
+        (True, True, False, True, True),
+        (True, True, False, False, False),
+        (True, False, False, False, False),
+        (True, True, True, True, False),  # the command line is switching it off
+        (False, True, False, True, False),  # switching off waits for virtual machines
+    ],
+)
+def test_the_gate_as_the_metric_shows_it(
+    enabled: bool, in_force: bool, disabling: bool, passed: bool, is_open: bool
+):
+    one = replace(runtime(enabled=enabled, in_force=in_force), disabling=disabling)
+    assert gate_is_open(one, passed=passed) is is_open

@@ -69,3 +69,10 @@ def test_percentages_are_rounded_up(percentage: str, needed: int):
 def test_a_pass_needs_that_share_of_the_nodes(passes: list[bool], percent: int):
     answers = {str(number): GOOD if passed else BAD for number, passed in enumerate(passes)}
     assert judge(answers, f"{percent}%").passed is (sum(passes) * 100 >= percent * len(passes))
+
+
+def test_features_without_end_are_cut_and_failed_ones_are_kept():
+    many = Answer(False, tuple(result(f"Check{number:03}", passed=number != 511) for number in range(512)))
+    features = judge({"a": many}, "100%").features
+    assert len(features) == 256
+    assert features["Check511"].failed_nodes == 1
