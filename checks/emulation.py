@@ -5,8 +5,12 @@ machine and asked over QMP (qemu.org: docs/interop/qmp-spec); without one nothin
 image, say, brings its own.
 """
 
+import errno
+import signal
+
 from linux import lookup, qemu
 from linux.architecture import ARCHITECTURES
+from linux.errors import EXHAUSTED, words
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, Outcome, Status, failing, passing, unknown, warning
@@ -23,6 +27,9 @@ EMULATOR_MISSING = failing("EmulatorMissing", hint=INSTALL)
 EMULATOR_BROKEN = failing("EmulatorBroken", hint=f"reinstall QEMU: {INSTALL}")
 EMULATOR_BROKEN_AND_NEEDED = failing("EmulatorBroken", hint=f"reinstall QEMU: {INSTALL}", blocking=True)
 UNVERIFIED = unknown("Unverified", hint=f"to have it tried on this host: {INSTALL}")
+
+NOT_TOLD = (errno.ETIMEDOUT, errno.EACCES, errno.EPERM, *EXHAUSTED)
+"""Errors of starting a QEMU that prove nothing of it: the node is busy, or this process may not."""
 
 
 @check(
@@ -48,6 +55,8 @@ def emulation(host: Host, run: Run) -> Finding:
     if found is not None and found.outcome.status is Status.PASS:
         return NOT_NEEDED("VMs run on hardware: KVM works")
     needed = "VMs can run by emulation only: KVM cannot be used"
+    if found is None or found.outcome.status is not Status.FAIL:
+        needed = "whether KVM can be used could not be told; where not, VMs can run by emulation only"
     architecture = lookup.architecture(host, lookup.processors(host)) or host.own_architecture
     if not host.is_own_machine():
         return UNVERIFIED(f"{needed}; nothing of another machine's files is started")
@@ -59,7 +68,10 @@ def emulation(host: Host, run: Run) -> Finding:
         except FileNotFoundError:
             continue
         except OSError as error:
-            return _broken(run)(f"{needed}; {program}: {error.strerror}")
+            outcome = UNVERIFIED if error.errno in NOT_TOLD else _broken(run)
+            return outcome(f"{needed}; starting {program}: {words(error.errno or 0)}")
+        if status == -signal.SIGKILL:
+            return UNVERIFIED(f"{needed}; {program} was killed, as the kernel does where memory is short")
         version = qemu.version(output) if status == 0 else ""
         if not version:
             return _broken(run)(f"{needed}; {program} ended with status {status}: {qemu.complaint(output)}")

@@ -177,7 +177,7 @@ def _use(host: Host, device: Device) -> Finding:
         version = device.ioctl(uapi.Requests(host.own_architecture).get_api_version)
     except OSError as error:
         number = error.errno or 0
-        if number in (errno.EPERM, errno.EACCES):
+        if number in (errno.EPERM, errno.EACCES, errno.ENOSYS, *EXHAUSTED):
             return _call_failed(host, "KVM_GET_API_VERSION", number)
         return WRONG_DEVICE(
             f"{PATH} opens, but answers KVM_GET_API_VERSION with {words(number)}: it is not KVM",

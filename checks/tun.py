@@ -27,7 +27,7 @@ WRONG_DEVICE = failing("WrongDevice", hint=MAKE)
 DRIVER_MISSING = failing("DriverMissing", hint="modprobe tun; a kernel without CONFIG_TUN must be replaced")
 ACCESS_DENIED = unknown(
     "AccessDenied",
-    hint="run as root; in a pod: privileged, or allow the device (docker run --device /dev/net/tun)",
+    hint="sudo vm-preflight run; in a pod: privileged; in a container: docker run --device /dev/net/tun",
 )
 OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
 

@@ -27,7 +27,7 @@ WRONG_DEVICE = failing("WrongDevice", hint=MAKE)
 DRIVER_MISSING = failing("DriverMissing", hint=LOAD)
 ACCESS_DENIED = unknown(
     "AccessDenied",
-    hint="run as root; in a pod: privileged, or allow the device (docker run --device /dev/vhost-net)",
+    hint="sudo vm-preflight run; in a pod: privileged; in a container: docker run --device /dev/vhost-net",
 )
 OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
 

@@ -2,10 +2,10 @@
 
 import errno
 
-from linux import hypervisor, lookup
+from linux import hypervisor, lookup, process
 from linux.diagnosis import refusal
 from linux.diagnosis.cause import Cause, Explanation
-from linux.reader import Reader
+from linux.reader import Reader, own
 
 OTHER_HYPERVISORS = ("vboxdrv", "vmmon", "jailhouse")
 """Modules that take the CPU's extension for themselves."""
@@ -18,10 +18,14 @@ _VCPU_CALLS = ("KVM_GET_VCPU_MMAP_SIZE", "KVM_CREATE_VCPU", "mmap of the vCPU")
 
 def failed(reader: Reader, call: str, number: int) -> Explanation:
     """Explains the error number that a call gave; ``open`` is that of the device."""
-    if number in (errno.EPERM, errno.EACCES):
+    # No call of KVM's answers ENOSYS: a filter does, that has the kernel look older than it is (seccomp(2)).
+    filtered = number == errno.ENOSYS and bool(process.parse(own(reader, "status")).seccomp)
+    if number in (errno.EPERM, errno.EACCES) or filtered:
         return refusal.kept_away(reader, opening=False)
     if call in _VCPU_CALLS:
         return Explanation(Cause.CREATE_VCPU_FAILED, "a VM was created, a vCPU was not")
+    if call == "KVM_GET_API_VERSION":
+        return Explanation(Cause.CREATE_VM_FAILED, "the device opens, but does not answer as KVM")
     if call == "open" and number != errno.EBUSY:
         return Explanation(Cause.CREATE_VM_FAILED, "the device cannot be opened, so no VM can be created")
     if call not in ("open", "KVM_CREATE_VM", "KVM_CHECK_EXTENSION"):

@@ -59,7 +59,7 @@ def access(reader: Reader) -> Explanation:
 
 
 def _let_in(status: os.stat_result, group: str) -> str:
-    join = 'sudo usermod -aG {} "$USER", then log in again'
+    join = 'sudo usermod -aG {} "$USER", then log in again; to look once as root: sudo vm-preflight run'
     if status.st_gid != 0 and status.st_mode & 0o060 == 0o060:
         return join.format(group)
     return f"sudo chgrp kvm {PATH} && sudo chmod 660 {PATH} && {join.format('kvm')}"
@@ -95,7 +95,12 @@ def kept_away(reader: Reader, *, opening: bool) -> Explanation:
         suspects.append(f"the security module ({label})")
     because = " or ".join(suspects or ["a security module"])
     off = "; seccomp is off" if seccomp == 0 else ""
-    hint = None if opening else "run without the seccomp filter: seccompProfile: {type: Unconfined}"
+    hint = (
+        None
+        if opening
+        else "run without the seccomp filter: seccompProfile: {type: Unconfined}, or docker run "
+        "--security-opt seccomp=unconfined"
+    )
     return Explanation(
         Cause.DEVICE_CGROUP_DENIED, f"{because} keeps this process from it{off}", hint if seccomp else None
     )

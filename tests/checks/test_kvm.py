@@ -509,6 +509,21 @@ def test_says_what_keeps_it_away(status: str, label: str, words: str) -> None:
     assert words in find(host).message
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [("Seccomp:\t2\n", module.DEVICE_CGROUP_DENIED), ("Seccomp:\t0\n", module.CREATE_VM_FAILED)],
+)
+@pytest.mark.parametrize("call", ["get_api_version", "create_vm"])
+def test_a_filter_that_hides_calls_is_not_the_devices_fault(call: str, status: str, outcome: Outcome) -> None:
+    host = answering(**{call: errno.ENOSYS})
+    host.own["status"] = status
+    assert find(host).outcome is outcome
+
+
+def test_memory_that_is_short_is_not_another_device() -> None:
+    assert find(answering(get_api_version=errno.ENOMEM)).outcome is module.RESOURCE_EXHAUSTED
+
+
 def test_names_the_device_cgroup_that_denies() -> None:
     host = with_device(open_errno=errno.EPERM)
     host.own["cgroup"] = "4:devices:/pods/a\n"

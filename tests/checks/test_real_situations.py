@@ -3,6 +3,7 @@
 Each truth is the kernel's: nodes are made by mknod, mounts in a mount namespace, users by setpriv.
 """
 
+import errno
 import functools
 import json
 import os
@@ -320,6 +321,58 @@ def test_errors_of_the_device(call: str, error: str, when: int, reason: str, tmp
     if "INJECTED" not in (tmp_path / "trace").read_text():
         pytest.skip("this strace does not put errors in by path")
     assert answer[0] == reason
+
+
+FILTER = """
+import ctypes, struct, sys
+request, error = int(sys.argv[1], 0), int(sys.argv[2])
+program = struct.pack(
+    "HBBI" * 6,
+    0x20, 0, 0, 0,                       # load the system call's number
+    0x15, 0, 3, 16,                      # ioctl on x86-64; another: allow
+    0x20, 0, 0, 24,                      # load the request
+    0x15, 0, 1, request,                 # another: allow
+    0x06, 0, 0, 0x00050000 | error,      # SECCOMP_RET_ERRNO
+    0x06, 0, 0, 0x7FFF0000,              # SECCOMP_RET_ALLOW
+)
+text = ctypes.create_string_buffer(program)
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("program", ctypes.c_void_p)]
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(Filter(6, ctypes.addressof(text))), 0, 0):
+    sys.exit(f"no seccomp: {ctypes.get_errno()}")
+sys.argv[1:] = sys.argv[3:]
+"""
+"""Puts a filter in force for this process (seccomp(2); Linux: PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP)."""
+
+
+@needs_kvm
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the filter is for x86-64's system calls")
+@pytest.mark.parametrize(
+    ("request_number", "error", "reason"),
+    [
+        (0xAE00, errno.EPERM, "DeviceCgroupDenied"),
+        (0xAE01, errno.EPERM, "DeviceCgroupDenied"),
+        (0xAE01, errno.ENOSYS, "DeviceCgroupDenied"),
+        (0xAE41, errno.EPERM, "DeviceCgroupDenied"),
+        (0xAE41, errno.EINVAL, "CreateVCPUFailed"),
+        (0xAE80, errno.EPERM, "DeviceCgroupDenied"),
+        (0xAE80, errno.EINVAL, "GuestFailed"),
+    ],
+)
+def test_a_seccomp_filter(request_number: int, error: int, reason: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILTER + ASK, hex(request_number), str(error), "/"],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        timeout=60,
+    )
+    answer = json.loads(done.stdout)
+    assert answer[0] == reason
+    assert ("seccomp (a filter is in force)" in answer[2]) is (reason == "DeviceCgroupDenied")
+    assert answer[3]
 
 
 @needs_kvm
