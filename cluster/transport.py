@@ -145,6 +145,14 @@ class Client:
             options["preconditions"] = {"uid": uid}
         return self._call("DELETE", path, body=options)
 
+    def delete_exactly(self, path: str, *, uid: str, propagation: str = "Background") -> None:
+        """Deletes this very object; one that is gone, or was made anew, is no error."""
+        try:
+            self.delete(path, uid=uid, propagation=propagation)
+        except ApiError as error:
+            if not (error.not_found or error.conflict):
+                raise
+
     def watch(
         self,
         path: str,

@@ -63,12 +63,5 @@ def delete(client: Client, machine: VirtualMachine) -> None:
     Raises:
         ApiError: The API server's answer. One that is gone, or was replaced by another, is no error.
     """
-    try:
-        client.delete(
-            machine.resource.path(machine.name, namespace=machine.namespace),
-            propagation="Foreground",
-            uid=machine.uid,
-        )
-    except ApiError as error:
-        if not (error.not_found or error.conflict):
-            raise
+    path = machine.resource.path(machine.name, namespace=machine.namespace)
+    client.delete_exactly(path, uid=machine.uid, propagation="Foreground")

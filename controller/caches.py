@@ -106,10 +106,6 @@ class Cache(Generic[T]):
         """Notes that an item was deleted, or is known to be gone."""
         self._writes[key] = _Write(None, self._identify(item), new=False, at=self._clock())
 
-    def forget(self, key: str) -> None:
-        """Drops what was noted of an object: the API server knows better."""
-        self._writes.pop(key, None)
-
     def _is_settled(self, write: _Write[T], known: T | None) -> bool:
         late = self._clock() - write.at > PATIENCE
         if write.item is None:

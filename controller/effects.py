@@ -100,12 +100,14 @@ class Effects:
             case actions.WriteCheckStatus(check, status, result, announcement):
                 return self._write_check(check, status, result, announcement)
             case actions.DeleteCheck(check):
-                self._delete(CHECKS.path(check.name, namespace=self._namespace), check.meta.uid)
+                self._client.delete_exactly(
+                    CHECKS.path(check.name, namespace=self._namespace), uid=check.meta.uid
+                )
                 self._checks.deleted(f"{self._namespace}/{check.name}", check)
             case actions.AskNode():
                 self._ask(action)
             case actions.DeleteNodePreflight(preflight):
-                self._delete(NODE_PREFLIGHTS.path(preflight.name), preflight.uid)
+                self._client.delete_exactly(NODE_PREFLIGHTS.path(preflight.name), uid=preflight.uid)
                 self._preflights.deleted(preflight.name, preflight)
             case actions.ApplyAgents():
                 self._daemon_sets.wrote(self._rollout.apply())
@@ -223,11 +225,3 @@ class Effects:
             run=asked.run,
         )
         self._preflights.wrote(self._client.apply(NODE_PREFLIGHTS.path(node.name), body))
-
-    def _delete(self, path: str, uid: str) -> None:
-        """Deletes this very object; one that is gone, or was made anew, is no error."""
-        try:
-            self._client.delete(path, uid=uid)
-        except ApiError as error:
-            if not (error.not_found or error.conflict):
-                raise

@@ -1,4 +1,4 @@
-"""Which nodes take part: not skipped, and open to the agent's pods.
+"""Which nodes the agents serve, so that they can take part: those that are open to the agent's pods.
 
 The rule is the DaemonSet controller's own (kubernetes: pkg/controller/daemon, NodeShouldRunDaemonPod): node
 selector, required node affinity, and taints of effect NoSchedule and NoExecute against the template's
@@ -25,11 +25,6 @@ ADDED_TOLERATIONS = (
 )
 """What the DaemonSet controller adds (AddOrUpdateDaemonPodTolerations)."""
 ADDED_ON_HOST_NETWORK = ("node.kubernetes.io/network-unavailable", NO_SCHEDULE)
-
-
-def takes_part(template: WireObject, node: Node) -> bool:
-    """Tells whether a check includes ``node``."""
-    return not node.skipped and fits(template, node)
 
 
 def fits(template: WireObject, node: Node) -> bool:

@@ -144,11 +144,7 @@ class Rollout:
             ApiError: The API server's answer. One that is gone, or was made anew, is no error.
         """
         path = DAEMON_SETS.path(AGENT_NAME, namespace=self._namespace)
-        try:
-            self._client.delete(path, uid=daemon_set.meta.uid)
-        except ApiError as error:
-            if not (error.not_found or error.conflict):
-                raise
+        self._client.delete_exactly(path, uid=daemon_set.meta.uid)
 
     def _read(self) -> None:
         try:

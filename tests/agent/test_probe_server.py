@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from reports import report
 
 from agent import probe_server, wire
 from agent.devices import Directory
@@ -22,17 +23,7 @@ from preflight.report import Mode, Report
 from preflight.result import Result, Status
 
 RESULT = Result("KVM", Status.PASS, True, "GuestRan", "a guest ran", None, {"path": "x" * 100}, 0.01)
-REPORT = Report(
-    node="n1",
-    passed=True,
-    mode=Mode.HARDWARE,
-    results=(RESULT,),
-    start_time="2026-11-24T10:00:00.000000Z",
-    completion_time="2026-11-24T10:00:01.000000Z",
-    kernel_version="6.18.0",
-    architecture="x86_64",
-    agent_version="0.1.0",
-)
+REPORT = report(RESULT, passed=True, mode=Mode.HARDWARE)
 
 
 class Ended(BaseException):

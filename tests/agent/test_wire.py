@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from reports import report
 
 from agent import wire
 from agent.wire import (
@@ -20,26 +21,12 @@ from agent.wire import (
     WireError,
 )
 from preflight.framing import Decoder
-from preflight.report import Mode, Report
 from preflight.result import Result, Status
 
-REPORT = Report(
-    node="n1",
-    passed=False,
-    mode=Mode.NONE,
-    results=(
-        Result(
-            "KVM", Status.FAIL, False, "DeviceMissing", "no /dev/kvm", "mknod ü", {"/dev/kvm": "ENOENT"}, 0.5
-        ),
-        Result("Tun", Status.PASS, True, "Available", "/dev/net/tun opens"),
-    ),
-    start_time="2026-11-24T10:00:00.000000Z",
-    completion_time="2026-11-24T10:00:01.000000Z",
-    kernel_version="6.18.0",
-    architecture="x86_64",
-    agent_version="0.1.0",
-    boot_id="b",
-)
+REPORT = report(
+    Result("KVM", Status.FAIL, False, "DeviceMissing", "no /dev/kvm", "mknod ü", {"/dev/kvm": "ENOENT"}, 0.5),
+    Result("Tun", Status.PASS, True, "Available", "/dev/net/tun opens"),
+)._replace(boot_id="b")
 
 NAMES = st.lists(st.from_regex(r"[A-Z][A-Za-z0-9]{0,62}", fullmatch=True), max_size=5).map(tuple)
 REQUESTS = st.one_of(
@@ -109,9 +96,9 @@ def test_request_that_is_not_understood_is_refused_with_the_reason(sent: object,
 
 
 def test_reply_with_a_report_that_is_none_is_refused() -> None:
-    for report in (None, [], {}, {**REPORT.to_dict(), "passed": True}, {**REPORT.to_dict(), "results": [1]}):
+    for wrong in (None, [], {}, {**REPORT.to_dict(), "passed": True}, {**REPORT.to_dict(), "results": [1]}):
         with pytest.raises(WireError):
-            wire.decode_reply(message(type="answer", report=report))
+            wire.decode_reply(message(type="answer", report=wrong))
 
 
 JSON = st.recursive(

@@ -88,6 +88,8 @@ def test_create_read_change_delete(client: Client, namespace: str) -> None:
     with pytest.raises(ApiError) as caught:
         client.delete(path, uid=str(uuid.uuid4()))
     assert caught.value.conflict
+    client.delete_exactly(path, uid=str(uuid.uuid4()))
+    assert client.get(path) == replaced
     client.delete(path, uid=shapes.text(made, "metadata", "uid"))
     with pytest.raises(ApiError) as caught:
         client.get(path)
@@ -95,6 +97,7 @@ def test_create_read_change_delete(client: Client, namespace: str) -> None:
     with pytest.raises(ApiError) as caught:
         client.delete(path)
     assert caught.value.not_found
+    client.delete_exactly(path, uid=shapes.text(made, "metadata", "uid"))
 
 
 def test_apply_owns_its_fields_and_takes_away_what_it_leaves_out(client: Client, namespace: str) -> None:

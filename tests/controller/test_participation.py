@@ -1,7 +1,7 @@
 import pytest
 
 from controller.objects import Meta, Node, Taint
-from controller.participation import fits, takes_part
+from controller.participation import fits
 
 Template = dict[str, object]
 
@@ -142,5 +142,5 @@ def test_a_template_bound_to_a_node_fits_that_one():
 
 @pytest.mark.parametrize("value", ["", "true", "false"])
 def test_any_value_of_the_label_skips(value: str):
-    assert not takes_part({}, Node(Meta("w1"), {"kubevm.io/VM-SkipSchedule": value}))
-    assert takes_part({}, node("w1"))
+    assert Node(Meta("w1"), {"kubevm.io/VM-SkipSchedule": value}).skipped
+    assert not node("w1").skipped
