@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 
 from cli.options import Parser, UsageError
+from cluster.errors import NO_ANSWER, UNREACHABLE
 from cluster.transport import ApiError, Client
 
 FAILED = 1
@@ -49,15 +50,35 @@ def connection(kubeconfig: str) -> Iterator[Client]:
 def wait_until(done: Callable[[], bool], *, timeout: float, interval: float = 0.5) -> bool:
     """Asks again and again until ``done``, for at most ``timeout`` seconds.
 
+    An API server that does not answer meanwhile is told on standard error and asked again.
+
     Returns:
         Whether it was done in time.
+
+    Raises:
+        ApiError: The API server's refusal.
     """
     end = monotonic() + timeout
-    while not done():
+    told = False
+    while True:
+        try:
+            if done():
+                return True
+            told = False
+        except ApiError as error:
+            if not is_away(error):
+                raise
+            if not told:
+                say(f"{error}; trying again")
+            told = True
         if monotonic() >= end:
             return False
         sleep(interval)
-    return True
+
+
+def is_away(error: ApiError) -> bool:
+    """Whether the API server may answer the same question later."""
+    return error.reason in (UNREACHABLE, NO_ANSWER) or error.status == 429 or error.status >= 500
 
 
 def say(text: str) -> None:

@@ -102,7 +102,7 @@ def disable(program: str, words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     with connection(options.kubeconfig) as client:
         runtime = current(client)
-        if not flag(runtime, "spec", "enabled"):
+        if not (flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")):
             raise NotDoneError("the VM runtime is already disabled")
         machines = list_all(client)
         if machines:
@@ -115,7 +115,7 @@ def disable(program: str, words: Sequence[str]) -> int:
                 {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}},
             )
         except BaseException:
-            give_up(client)
+            give_up(client, enabled=flag(runtime, "spec", "enabled"))
             raise
         if not wait_until(lambda: is_off(client), timeout=options.timeout):
             raise NotDoneError(
@@ -199,11 +199,17 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
             )
 
 
-def give_up(client: Client) -> None:
-    """Takes back that the VM runtime is being switched off; tells how where nobody answers."""
+def give_up(client: Client, *, enabled: bool) -> None:
+    """Takes back that the VM runtime is being switched off; tells how where nobody answers.
+
+    Args:
+        client: A client that may change the VMRuntime.
+        enabled: Whether its spec has it enabled; else it was being switched off before we came.
+    """
     try:
         client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}})
-        say("given up: the VM runtime stays enabled")
+        state = "stays enabled" if enabled else "switches off when the last virtual machine is gone"
+        say(f"given up: the VM runtime {state}")
     except ApiError as error:
         say(
             f"given up, but virtual machines are still refused ({error}): allow them again with "

@@ -15,6 +15,7 @@ from cli.cluster_access import (
 from cli.options import Parser, UsageError, complain, duration
 from cluster.resources import CHECKS, NAMESPACE
 from cluster.shapes import flag, mapping, sequence, text
+from cluster.transport import ApiError
 from preflight.result import one_line
 
 
@@ -50,7 +51,12 @@ def main(program: str, words: Sequence[str]) -> int:
 
             def finished() -> bool:
                 nonlocal check
-                check = client.get(CHECKS.path(name, namespace=NAMESPACE))
+                try:
+                    check = client.get(CHECKS.path(name, namespace=NAMESPACE))
+                except ApiError as error:
+                    if error.not_found:
+                        raise NotDoneError(f"{name} was deleted before it had a verdict") from error
+                    raise
                 return bool(text(check, "status", "completionTime"))
 
             try:

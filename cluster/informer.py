@@ -138,10 +138,13 @@ class Informer(Generic[T]):
     def _run(self) -> None:
         failures = 0
         while not self._stopping.is_set():
+            resuming = bool(self._version)
             error = self._list_and_watch()
             if self._stopping.is_set():
                 return
-            if self._was_healthy():
+            # After an outage the server is back and only our place is lost: that is no further failure.
+            lost_place = resuming and error is not None and error.gone
+            if self._was_healthy() or lost_place:
                 failures = 0
                 if error is None:
                     continue

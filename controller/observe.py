@@ -1,16 +1,21 @@
 """The controller's informers: what it keeps of the cluster, and how it hears that something changed."""
 
 import functools
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cluster import node_preflight
+from cluster.backoff import Backoff
 from cluster.informer import Informer
 from cluster.resources import AGENT_NAME, CHECKS, DAEMON_SETS, NODE_PREFLIGHTS, NODES, PODS, VM_RUNTIMES
 from cluster.transport import Client
 from controller import objects
 from controller.caches import Cache, Identity
 from controller.objects import AgentPod, Check, DaemonSet, Node, Runtime, WireObject
+
+BACKOFF = Backoff(base=0.5, cap=5.0, random=random.random)
+"""Delays of a watch that fails: one controller may ask more often than thousands of agents."""
 
 
 def node(wire: WireObject) -> Node:
@@ -61,6 +66,7 @@ class Observed:
             objects.runtime,
             on_change=on_change,
             on_restart=restarted(VM_RUNTIMES.plural),
+            backoff=BACKOFF,
         )
         checks = Informer(
             client,
@@ -69,6 +75,7 @@ class Observed:
             namespace=namespace,
             on_change=on_change,
             on_restart=restarted(CHECKS.plural),
+            backoff=BACKOFF,
         )
         preflights = Informer(
             client,
@@ -76,6 +83,7 @@ class Observed:
             node_preflight.from_object,
             on_change=on_change,
             on_restart=restarted(NODE_PREFLIGHTS.plural),
+            backoff=BACKOFF,
         )
         daemon_sets = Informer(
             client,
@@ -85,10 +93,24 @@ class Observed:
             name=AGENT_NAME,
             on_change=on_change,
             on_restart=restarted(DAEMON_SETS.plural),
+            backoff=BACKOFF,
         )
-        self._nodes = Informer(client, NODES, node, on_change=on_change, on_restart=restarted(NODES.plural))
+        self._nodes = Informer(
+            client,
+            NODES,
+            node,
+            on_change=on_change,
+            on_restart=restarted(NODES.plural),
+            backoff=BACKOFF,
+        )
         self._pods = Informer(
-            client, PODS, pod, namespace=namespace, on_change=on_change, on_restart=restarted(PODS.plural)
+            client,
+            PODS,
+            pod,
+            namespace=namespace,
+            on_change=on_change,
+            on_restart=restarted(PODS.plural),
+            backoff=BACKOFF,
         )
         self._informers = (runtimes, checks, preflights, daemon_sets, self._nodes, self._pods)
         self.runtimes = Cache(runtimes, objects.runtime, _identity)

@@ -74,7 +74,7 @@ def position(runtime: Runtime, vms: VMs, trouble: str = "") -> Position:
     return Position(
         Obstacle.PROTECTED,
         "not disabled, because virtual machines exist and are protected: delete them "
-        "(kubectl get vms,vmis -A), or use 'vm-preflight disable vmruntime'; "
+        "(kubectl get vms,vmis -A), or use 'vm-preflight disable vmruntime --force=true'; "
         "the VM runtime switches off when the last is gone",
     )
 

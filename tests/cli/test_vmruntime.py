@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from program import command, vm_preflight
@@ -115,6 +116,38 @@ def test_virtual_machines_are_protected(lab, run, annotation):
     assert enabled(lab)
 
 
+def test_the_command_finishes_what_was_begun_through_the_resource(lab, run):
+    switched_on(lab, run)
+    add_machine(lab, KUBEVIRT, "precious")
+    lab.enable(enabled=False)
+    until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsProtected" or None, "protected")
+    assert "vm-preflight disable vmruntime --force=true" in lab.condition("DisableBlocked")["message"]
+    status, _, err = run("disable", "vmruntime")
+    assert (status, machines(lab)) == (1, {"precious"})
+    assert "default/precious" in err
+    assert run("disable", "vmruntime", "--force=true")[:2] == (0, "VM runtime disabled.\n")
+    assert machines(lab) == set()
+    assert not flag(lab.status(), "enabled")
+
+
+@pytest.mark.parametrize("word", ["maybe", "", "yes"])
+def test_force_takes_true_and_false_alone(lab, run, word):
+    switched_on(lab, run)
+    status, out, err = run("disable", "vmruntime", f"--force={word}")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert f"{word!r} is neither true nor false" in err
+    assert enabled(lab)
+
+
+def test_without_the_option_the_environment_names_the_cluster(lab):
+    ended = vm_preflight("enable", "vmruntime", KUBECONFIG=str(lab.plane.kubeconfig))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert enabled(lab)
+    nowhere = vm_preflight("disable", "vmruntime", KUBECONFIG="/no/such/file")
+    assert (nowhere.returncode, nowhere.stdout, nowhere.stderr.count("\n")) == (2, "", 1)
+    assert "/no/such/file" in nowhere.stderr
+
+
 def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, run):
     switched_on(lab, run)
     annotate(lab, "true")
@@ -201,6 +234,37 @@ def test_a_check_without_a_verdict_in_time_is_status_3(lab, run):
     assert "no verdict after 1 s" in err
 
 
+def begun(lab):
+    """Starts a check whose node is silent; returns the process and the check's name once it runs."""
+    lab.agents.silent = {"n1"}
+    words = command("check", "vmruntimepfc", "--kubeconfig", str(lab.plane.kubeconfig))
+    waiting = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert waiting.stderr is not None
+    name = waiting.stderr.readline().removeprefix("created ").partition(",")[0]
+    until(lambda: lab.check(name).get("startTime"), "the check runs")
+    return waiting, name
+
+
+def test_a_check_that_somebody_deletes_is_one_line(lab):
+    waiting, name = begun(lab)
+    lab.delete(CHECKS, name, namespace=NAMESPACE)
+    out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (1, "")
+    assert err == f"vm-preflight check vmruntimepfc: {name} was deleted before it had a verdict\n"
+
+
+def test_an_api_server_that_goes_away_while_a_check_is_waited_for(lab):
+    waiting, name = begun(lab)
+    lab.plane.stop_apiserver()
+    assert waiting.stderr is not None
+    told = waiting.stderr.readline()
+    lab.plane.start_apiserver()
+    lab.agents.speak("n1")
+    out, _ = waiting.communicate(timeout=60)
+    assert told.endswith("trying again\n")
+    assert (waiting.returncode, out) == (0, f"{name} passed\n  1 of 1 node passed\n")
+
+
 def test_without_an_installation_the_message_says_so(lab, run):
     lab.stop()
     lab.delete(VM_RUNTIMES, VM_RUNTIME_NAME)
@@ -214,10 +278,11 @@ def test_without_an_installation_the_message_says_so(lab, run):
 def test_an_api_server_that_does_not_answer_is_one_line(lab, run, tmp_path):
     nobody = tmp_path / "kubeconfig"
     nobody.write_text(lab.plane.kubeconfig.read_text().replace(lab.plane.server, "https://127.0.0.1:1"))
-    for words in (("enable", "vmruntime"), ("disable", "vmruntime"), ("check", "vmruntimepfc")):
-        status, out, err = run(*words, kubeconfig=nobody)
-        assert (status, out, err.count("\n")) == (1, "", 1)
-        assert "127.0.0.1" in err
+    verbs = (("enable", "vmruntime"), ("disable", "vmruntime"), ("check", "vmruntimepfc"))
+    with ThreadPoolExecutor() as at_once:  # each tries for some seconds
+        for status, out, err in at_once.map(lambda words: run(*words, kubeconfig=nobody), verbs):
+            assert (status, out, err.count("\n")) == (1, "", 1)
+            assert "127.0.0.1" in err
 
 
 def test_a_check_that_may_not_be_created_is_one_line(lab, run):

@@ -296,6 +296,15 @@ def test_back_off_grows_with_failures_in_a_row_and_starts_anew_after_an_event() 
     assert paused.failures == [1, 2, 3, 4, 1, 2]
 
 
+def test_a_place_that_was_lost_in_an_outage_is_no_further_failure() -> None:
+    paused = Paused()
+    gone = status(410, "Expired")
+    script = (listed(10), Live(bookmark(11)).cut(), reset, reset, reset, gone, listed(20), Live())
+    with watched(*script, backoff=paused) as one:
+        assert versions(one, 8) == ["list", "10", "11", "11", "11", "11", "list", "20"]
+    assert paused.failures == [1, 2, 3, 4, 1]
+
+
 def test_error_says_why_the_cache_may_be_behind() -> None:
     live = Live()
     with watched(listed(10), live) as one:
