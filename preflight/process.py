@@ -154,7 +154,7 @@ def pipe() -> tuple[int, int]:
     moved: list[int] = []
     try:
         for end in ends:
-            moved.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR))  # noqa: PERF401
+            moved.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR))  # noqa: PERF401 -- closed if one fails
     except OSError:
         for end in moved:
             os.close(end)

@@ -91,7 +91,7 @@ def altered(path: tuple[str | int, ...], value: object) -> dict[str, object]:
     wire = copy.deepcopy(REPORT.to_dict())
     here = wire
     for key in path[:-1]:
-        here = here[key]  # type: ignore[index]
+        here = here[key]  # type: ignore[index]  # JSON
     if value is LEFT_OUT:
         del here[path[-1]]
     else:

@@ -219,19 +219,19 @@ def returns_an_undeclared_outcome(host, run):
 
 
 def returns_a_message_of_bytes(host, run):
-    return Finding(GOOD, b"bytes")  # type: ignore[arg-type]
+    return Finding(GOOD, b"bytes")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def returns_evidence_of_numbers(host, run):
-    return Finding(GOOD, "m", None, {"a": 1})  # type: ignore[dict-item]
+    return Finding(GOOD, "m", None, {"a": 1})  # type: ignore[dict-item]  # wrong on purpose
 
 
 def returns_evidence_that_is_none(host, run):
-    return Finding(GOOD, "m", None, ["a"])  # type: ignore[arg-type]
+    return Finding(GOOD, "m", None, ["a"])  # type: ignore[arg-type]  # wrong on purpose
 
 
 def returns_an_outcome_of_another_kind(host, run):
-    return Finding("Good", "m")  # type: ignore[arg-type]
+    return Finding("Good", "m")  # type: ignore[arg-type]  # wrong on purpose
 
 
 def leaks_descriptors(host, run):
