@@ -156,6 +156,9 @@ class Host:
                     break
                 left -= len(chunk)
                 *lines, rest = (rest + chunk).split(b"\n")
+                rest = rest[
+                    :_CHUNK
+                ]  # what has no end of line is no log, and must not be joined again and again
                 yield from _messages(lines)
             yield from _messages([rest])
 

@@ -176,6 +176,13 @@ def test_a_long_kernel_log_is_not_cut_within_a_line(host: Host, tmp_path) -> Non
     assert list(host.kernel_log()) == lines
 
 
+def test_a_kernel_log_without_an_end_of_line_is_not_kept(host: Host, tmp_path) -> None:
+    (tmp_path / "dev/kmsg").write_bytes(b"\0" * (1 << 21) + b"\n6,1,1,-;a message\n")
+    junk, message = host.kernel_log()
+    assert len(junk) < 1 << 18
+    assert message == "a message"
+
+
 def test_a_kernel_log_that_is_not_there_or_no_log(host: Host, tmp_path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         list(host.kernel_log())
