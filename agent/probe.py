@@ -7,13 +7,13 @@ child does. Single-threaded, so that forking is safe.
 import logging
 import os
 import signal
-import socket as sockets
 import time
+from contextlib import ExitStack
 from types import FrameType
 
 from agent import devices, probe_logs
 from agent.probe_server import Server
-from agent.probe_socket import listen
+from agent.probe_socket import CHANNEL, discard, inherited, listen
 from agent.wire import RunRequest, Welcome
 from preflight import config, discovery
 from preflight.host import Host
@@ -22,9 +22,6 @@ from preflight.runner import Runner
 from preflight.version import version
 
 DEFAULT_SOCKET = "/run/vm-preflight/probe.sock"
-
-CHANNEL = "fd:"
-"""Prefix of a ``socket`` that is an inherited descriptor: we are the child of the only client."""
 
 GRACE = 1.7
 """Seconds from the signal to the end; the contract is 2 s, and a Python process needs some to leave."""
@@ -96,23 +93,25 @@ def _serve(socket: str, host_root: str, config_path: str | None) -> None:
         log.info("run finished", extra={"passed": report.passed, "failed": failed, "stuck": runner.stuck})
         return report
 
-    channel = listener = None
-    if socket.startswith(CHANNEL):
-        channel = sockets.socket(fileno=int(socket.removeprefix(CHANNEL)))
-    else:
-        listener = listen(socket)
-    sources, errors = devices.sources(host_root)
-    for error in errors:
-        log.warning("device is not watched", extra={"source": error.filename, "error": error.strerror})
-    log.info("serving", extra={"socket": socket, "checks": [check.name for check in checks]})
-    Server(
-        examine,
-        welcome=lambda: Welcome(own_version, len(checks), runner.stuck),
-        monotonic=time.monotonic,
-        listener=listener,
-        channel=channel,
-        sources=sources,
-    ).serve()
+    with ExitStack() as ending:
+        channel = listener = None
+        if socket.startswith(CHANNEL):
+            channel = inherited(socket)
+        else:
+            listener = listen(socket)
+            ending.callback(discard, socket, os.lstat(socket))
+        sources, errors = devices.sources(host_root)
+        for error in errors:
+            log.warning("device is not watched", extra={"source": error.filename, "error": error.strerror})
+        log.info("serving", extra={"socket": socket, "checks": [check.name for check in checks]})
+        Server(
+            examine,
+            welcome=lambda: Welcome(own_version, len(checks), runner.stuck),
+            monotonic=time.monotonic,
+            listener=listener,
+            channel=channel,
+            sources=sources,
+        ).serve()
 
 
 def _reap() -> None:

@@ -6,9 +6,27 @@ import stat
 
 BACKLOG = 16
 
+CHANNEL = "fd:"
+"""Prefix of an inherited descriptor in a path's place: we are the child of the only client."""
+
 
 class SocketError(Exception):
     """The socket cannot be listened on; the message is one line that names it."""
+
+
+def inherited(name: str) -> socket.socket:
+    """Returns the connected socket that ``fd:N`` names.
+
+    Raises:
+        SocketError: One line that names it.
+    """
+    try:
+        channel = socket.socket(fileno=int(name.removeprefix(CHANNEL)))
+    except (ValueError, OverflowError):
+        raise SocketError(f"socket {name}: not of the form {CHANNEL}N") from None
+    except OSError as error:
+        raise SocketError(f"socket {name}: {error.strerror}") from error
+    return channel
 
 
 def listen(path: str) -> socket.socket:
@@ -39,6 +57,15 @@ def listen(path: str) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def discard(path: str, made: os.stat_result) -> None:
+    """Removes a socket that nobody is to connect to any more, if it is still the one that was made."""
+    try:
+        if os.path.samestat(os.lstat(path), made):
+            os.unlink(path)
+    except OSError:  # it is gone, and so may be its directory
+        return
 
 
 def _remove_stale(path: str) -> None:

@@ -14,7 +14,7 @@ def junit(report: Report) -> str:
     """Returns a report as JUnit XML.
 
     A Fail that fails the node is a failure, such an Unknown an error. A warning has no place at a test case
-    in either schema: warnings are the suite's output.
+    in either schema: warnings, and what an advisory check could not tell, are the suite's output.
     """
     results = report.results
     failures = [one for one in results if not one.passed and one.status is not Status.UNKNOWN]
@@ -46,7 +46,9 @@ def junit(report: Report) -> str:
     for result in results:
         case(suite, result)
     warnings = [
-        f"{one.check_name}: {told(one)}" for one in results if one.passed and one.status is Status.WARN
+        f"{one.check_name}: {told(one)}"
+        for one in results
+        if one.passed and one.status in (Status.WARN, Status.UNKNOWN)
     ]
     ET.SubElement(suite, "system-out").text = "\n".join(warnings)
     ET.SubElement(suite, "system-err").text = ""

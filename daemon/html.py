@@ -32,6 +32,12 @@ td:first-child { white-space: nowrap; }
 code { font: .9em ui-monospace, monospace; background: var(--soft); border-radius: .3rem; }
 code { padding: .1rem .35rem; }
 .hint { display: block; margin-top: .25rem; white-space: pre-wrap; user-select: all; }
+@media (max-width: 44rem) {
+  thead { display: none; }
+  tr { display: block; border-bottom: 1px solid var(--line); padding: .5rem 0; }
+  td { display: inline-block; border: 0; padding: 0 .6rem 0 0; }
+  td:last-child { display: block; }
+}
 footer { margin-top: 2rem; border-top: 1px solid var(--line); padding-top: .5rem; }
 footer a { margin-right: 1rem; }
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.probe_socket import SocketError, listen
+from agent.probe_socket import SocketError, discard, inherited, listen
 
 
 def test_socket_can_be_connected_to_by_its_directorys_group_only(tmp_path: Path) -> None:
@@ -36,3 +36,22 @@ def test_socket_that_cannot_be_made_is_one_line_that_names_it(path: str) -> None
         listen(path)
     assert str(caught.value).startswith(f"socket {path}: ")
     assert "\n" not in str(caught.value)
+
+
+def test_socket_is_discarded_unless_another_stands_there(tmp_path: Path) -> None:
+    path = tmp_path / "probe.sock"
+    listen(str(path)).close()
+    made = path.lstat()
+    path.rename(tmp_path / "old.sock")
+    listen(str(path)).close()
+    discard(str(path), made)
+    assert path.is_socket()
+    discard(str(tmp_path / "old.sock"), made)
+    discard(str(tmp_path / "old.sock"), made)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["probe.sock"]
+
+
+@pytest.mark.parametrize("name", ["fd:", "fd:x", "fd:-1", "fd:99999", "fd:99999999999999999999"])
+def test_no_inherited_socket_is_one_line_that_names_it(name: str) -> None:
+    with pytest.raises(SocketError, match=rf"^socket {name}: .*$"):
+        inherited(name)

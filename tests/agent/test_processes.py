@@ -70,6 +70,7 @@ def test_probe_ends_on_request_in_the_middle_of_a_run_and_leaves_nothing(lab: La
     probe, agent = lab.probe("Waiter"), lab.agent()
     child = waiting(lab)
     assert probe.terminate() == 0
+    assert not os.path.lexists(lab.socket)
     with pytest.raises(ProcessLookupError):
         os.kill(child, 0)
     assert agent.alive

@@ -31,6 +31,14 @@ def test_every_status_is_valid_and_counted():
     assert suite.findtext("system-out") == "VhostNet: /dev/vhost-net is not there\nmodprobe vhost_net"
 
 
+def test_what_an_advisory_check_could_not_tell_is_said():
+    vague = Result("Emulation", Status.UNKNOWN, True, "Unverified", "no QEMU is here", "apt install qemu")
+    suite = ET.fromstring(junit(report(vague)).encode()).find("testsuite")
+    assert suite is not None
+    assert (suite.get("errors"), suite.get("failures")) == ("0", "0")
+    assert suite.findtext("system-out") == "Emulation: no QEMU is here\napt install qemu"
+
+
 @pytest.mark.parametrize("change", [("time=", "tim="), ("<properties>", "<p>"), ("hostname=", "host=")])
 def test_the_schema_can_refuse(change):
     broken = (
