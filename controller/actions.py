@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cluster.node_preflight import NodePreflight, RunRequest
+from cluster.node_preflight import NodePreflight, RunRequest, spec_body
 from controller.objects import Check, DaemonSet, Node, Runtime
 
 Status = Mapping[str, object]
@@ -100,6 +100,17 @@ class AskNode:
 
     node: Node
     asked: Asked
+
+    def body(self) -> dict[str, object]:
+        """Returns the object to apply."""
+        return spec_body(
+            self.node.name,
+            node_uid=self.node.meta.uid,
+            skip=self.asked.skip,
+            use_emulation=self.asked.use_emulation,
+            ignored_checks=self.asked.ignored_checks,
+            run=self.asked.run,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import structlog
 
-from cluster import node_preflight, shapes
+from cluster import shapes
 from cluster.events import EventRecorder, reference
 from cluster.node_preflight import NodePreflight
 from cluster.resources import (
@@ -104,8 +104,9 @@ class Effects:
                     CHECKS.path(check.name, namespace=self._namespace), uid=check.meta.uid
                 )
                 self._checks.deleted(f"{self._namespace}/{check.name}", check)
-            case actions.AskNode():
-                self._ask(action)
+            case actions.AskNode(node):
+                wire = self._client.apply(NODE_PREFLIGHTS.path(node.name), action.body())
+                self._preflights.wrote(wire)
             case actions.DeleteNodePreflight(preflight):
                 self._client.delete_exactly(NODE_PREFLIGHTS.path(preflight.name), uid=preflight.uid)
                 self._preflights.deleted(preflight.name, preflight)
@@ -213,15 +214,3 @@ class Effects:
         metadata = {"uid": check.meta.uid, "annotations": {TRIGGER_ANNOTATION: trigger}}
         path = CHECKS.path(check.name, namespace=self._namespace)
         self._checks.wrote(self._client.patch(path, {"metadata": metadata}))
-
-    def _ask(self, action: actions.AskNode) -> None:
-        asked, node = action.asked, action.node
-        body = node_preflight.spec_body(
-            node.name,
-            node_uid=node.meta.uid,
-            skip=asked.skip,
-            use_emulation=asked.use_emulation,
-            ignored_checks=asked.ignored_checks,
-            run=asked.run,
-        )
-        self._preflights.wrote(self._client.apply(NODE_PREFLIGHTS.path(node.name), body))

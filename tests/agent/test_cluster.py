@@ -15,7 +15,6 @@ from cluster.resources import AGENT_NAME, NAMESPACE, NODE_PREFLIGHTS, NODES, POD
 from cluster.shapes import text
 
 NODE = "agent-test-node"
-MERGE = "application/merge-patch+json"
 
 
 class Cluster:
@@ -41,9 +40,7 @@ class Cluster:
         self.make(NODE_PREFLIGHTS.path(), node_preflight.spec_body(NODE, node_uid=self.node_uid, **spec))  # type: ignore[arg-type]  # as given
 
     def change(self, spec: Mapping[str, object]) -> None:
-        status, answer = self.plane.request(
-            "PATCH", NODE_PREFLIGHTS.path(NODE), {"spec": spec}, content_type=MERGE
-        )
+        status, answer = self.plane.request("PATCH", NODE_PREFLIGHTS.path(NODE), {"spec": spec})
         assert status == 200, answer
 
     def ask(self, run_id: str, seconds: float = 60) -> None:

@@ -21,7 +21,6 @@ KINDS = {
     "vm.cluster.gke.io/v1 VirtualMachine": "virtualmachines",
 }
 VIRTUAL_MACHINE, INSTANCE, GDC_VIRTUAL_MACHINE = KINDS
-MERGE_PATCH = "application/merge-patch+json"
 NEXT = "see why with: kubectl get vmruntimepfc -n vm-system"
 PASSED = {"name": "good", "passed": True, "completionTime": "2026-01-01T00:00:00Z", "failedFeatures": []}
 FAILED = {**PASSED, "name": "bad", "passed": False, "failedFeatures": ["CPU", "KVM"]}
@@ -55,7 +54,7 @@ class Gate:
 
     def _patch(self, subresource: str, change: Mapping[str, object]) -> None:
         path = f"{RUNTIME}{subresource}"
-        code, answer = self.plane.request("PATCH", path, change, content_type=MERGE_PATCH)
+        code, answer = self.plane.request("PATCH", path, change)
         assert code == 200, answer
 
     def refusal(
@@ -260,8 +259,8 @@ def test_what_a_user_of_kubectl_reads_is_one_sentence(gate: Gate) -> None:
 def test_it_can_be_turned_into_a_warning(gate: Gate) -> None:
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings/vm-preflight-gate"
     try:
-        gate.plane.request("PATCH", path, {"spec": {"validationActions": ["Warn"]}}, content_type=MERGE_PATCH)
+        gate.plane.request("PATCH", path, {"spec": {"validationActions": ["Warn"]}})
         assert gate.admits()
     finally:
-        gate.plane.request("PATCH", path, {"spec": {"validationActions": ["Deny"]}}, content_type=MERGE_PATCH)
+        gate.plane.request("PATCH", path, {"spec": {"validationActions": ["Deny"]}})
         gate.refuses("no preflight check has finished")

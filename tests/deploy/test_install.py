@@ -13,7 +13,6 @@ CHECK = {
     "kind": "VMRuntimePreflightCheck",
     "metadata": {"name": "vmruntime-preflight-check-manual", "namespace": "vm-system"},
 }
-MERGE = "application/merge-patch+json"
 
 
 def test_applies_twice_and_the_second_time_changes_nothing(installed: ControlPlane) -> None:
@@ -153,7 +152,7 @@ def test_a_check_needs_only_a_name_and_shows_its_verdict(
             },
         }
         patch = f"{path}/{name}/status"
-        code, changed = installed.request("PATCH", patch, {"status": verdict}, content_type=MERGE)
+        code, changed = installed.request("PATCH", patch, {"status": verdict})
         assert (code, changed["status"]) == (200, verdict)
         row = installed.kubectl("get", "vmruntimepfc", "-n", "vm-system", name).splitlines()[1]
         assert row.split()[:2] == [name, "false"]
@@ -181,7 +180,7 @@ def test_node_preflights_columns(installed: ControlPlane) -> None:
     }
     try:
         installed.request("POST", path, body)
-        installed.request("PATCH", f"{path}/columns/status", {"status": answer}, content_type=MERGE)
+        installed.request("PATCH", f"{path}/columns/status", {"status": answer})
         header, row = installed.kubectl("get", "npf", "columns").splitlines()
         assert header.split() == ["NAME", "PASSED", "MODE", "FAILED", "REASON", "RUN", "AGE"]
         assert row.split()[:-1] == ["columns", "false", "None", "KVM,Tun", "DeviceMissing", "a-check"]
@@ -196,9 +195,7 @@ def test_the_map_of_nodes_is_atomic_in_managed_fields(installed: ControlPlane) -
     nodes = {f"n{number}": {"passed": True, "results": []} for number in range(3)}
     try:
         installed.request("POST", path, check)
-        _, changed = installed.request(
-            "PATCH", f"{path}/atomic/status", {"status": {"checks": nodes}}, content_type=MERGE
-        )
+        _, changed = installed.request("PATCH", f"{path}/atomic/status", {"status": {"checks": nodes}})
         assert "n1" in changed["status"]["checks"]
         managed = json.dumps(changed["metadata"]["managedFields"])
         assert "f:checks" in managed
@@ -213,9 +210,7 @@ def test_more_than_ten_failures_are_refused(installed: ControlPlane) -> None:
     failures = {f"n{number}": {"results": []} for number in range(11)}
     try:
         installed.request("POST", path, check)
-        status, _ = installed.request(
-            "PATCH", f"{path}/eleven/status", {"status": {"failures": failures}}, content_type=MERGE
-        )
+        status, _ = installed.request("PATCH", f"{path}/eleven/status", {"status": {"failures": failures}})
         assert status == 422
     finally:
         installed.request("DELETE", f"{path}/eleven")

@@ -204,17 +204,9 @@ class ClusterModel:
                 self._check_written = self.now
             case actions.DeleteCheck(check):
                 del self.checks[check.name]
-            case actions.AskNode(node, asked):
-                body = node_preflight.spec_body(
-                    node.name,
-                    node_uid=node.meta.uid,
-                    skip=asked.skip,
-                    use_emulation=asked.use_emulation,
-                    ignored_checks=asked.ignored_checks,
-                    run=asked.run,
-                )
+            case actions.AskNode(node):
                 before = self.preflights.get(node.name, {})
-                self.preflights[node.name] = {**body, "status": before.get("status", {})}
+                self.preflights[node.name] = {**action.body(), "status": before.get("status", {})}
             case actions.DeleteNodePreflight(preflight):
                 self.preflights.pop(preflight.name, None)
             case actions.ApplyAgents():

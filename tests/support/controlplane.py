@@ -188,23 +188,22 @@ class ControlPlane:
         body: Mapping[str, object] | None = None,
         *,
         token: str | None = None,
-        content_type: str = "application/json",
     ) -> tuple[int, dict[str, object]]:
         """Sends one request, and returns the answer's status and object.
 
         Args:
             method: HTTP method.
             path: Path with query.
-            body: Object to send.
+            body: Object to send; that of a PATCH is a merge patch.
             token: Another user's token; the administrator's when None.
-            content_type: Kind of patch.
 
         Raises:
             OSError: The API server does not answer.
         """
         context = ssl.create_default_context(cafile=str(self.ca_file))
         connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=30, context=context)
-        headers = {"Authorization": f"Bearer {token or self._token}", "Content-Type": content_type}
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        headers = {"Authorization": f"Bearer {token or self._token}", "Content-Type": kind}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()

@@ -18,7 +18,6 @@ from controlplane import LOOPBACK, ControlPlane, ControlPlaneError, free_ports
 
 NAMESPACE = "vm-system"
 SELECTOR = "app.kubernetes.io%2Fcomponent%3Dagent"
-MERGE_PATCH = "application/merge-patch+json"
 LOOK_SECONDS = 0.2
 
 Object = dict[str, Any]
@@ -276,8 +275,7 @@ class StandInKubelet:
     def _ask(
         self, method: str, path: str, body: Object | None = None, *, allowed: tuple[int, ...] = ()
     ) -> Object:
-        kind = MERGE_PATCH if method == "PATCH" else "application/json"
-        status, answer = self._plane.request(method, path, body, content_type=kind)
+        status, answer = self._plane.request(method, path, body)
         if status >= 400 and status not in allowed:
             raise ControlPlaneError(f"{method} {path}: {status}: {answer.get('message')}")
         return answer
