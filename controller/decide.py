@@ -60,7 +60,7 @@ class World:
         daemon_set: The agents' DaemonSet.
         manifest: The agents' manifest.
         vms: Whether virtual machines exist, where that matters.
-        vms_trouble: Why that is not known.
+        vms_told: Which one was found, as kubectl is told, or why that is not known.
         unserved_since: Since when some node that takes part has had no agent.
         check_written: When the running check's status was written last.
         runtime_written: When the VMRuntime's status was written last.
@@ -78,7 +78,7 @@ class World:
     daemon_set: DaemonSet | None = None
     manifest: Manifest = field(default_factory=Manifest)
     vms: VMs = VMs.NONE
-    vms_trouble: str = ""
+    vms_told: str = ""
     unserved_since: datetime | None = None
     check_written: datetime | None = None
     runtime_written: datetime | None = None
@@ -116,7 +116,7 @@ class _Look:
         self.world = world
         self.runtime = runtime
         self.memory = runtime.memory
-        self.position = position(runtime, world.vms, world.vms_trouble)
+        self.position = position(runtime, world.vms, world.vms_told)
         template = world.daemon_set.template if world.daemon_set else world.manifest.template
         self.serving = those_that_fit(template, world.nodes.values())
         self.taking_part = {name: node for name, node in self.serving.items() if not node.skipped}

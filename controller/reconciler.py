@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import structlog
 
@@ -37,8 +37,6 @@ log = structlog.get_logger()
 
 MAX_ROUNDS = 50
 """Rounds of one look; a decision settles within some five."""
-IDLE = timedelta(seconds=10)
-"""Longest time between two looks: the manifest is a file, and nobody tells when it changes."""
 REST = 0.25
 """Longest rest after a look, in seconds; a rest is as long as the look was."""
 
@@ -90,7 +88,7 @@ class Reconciler:
         self._new_id = new_id
         self._wake = wake
         self._unserved_since: datetime | None = None
-        self._some_vms: datetime | None = None
+        self._some_vms: tuple[datetime, str] | None = None
         self._written: dict[str, datetime] = {}
         self._verdicts: dict[str, bool] | None = None
 
@@ -114,7 +112,7 @@ class Reconciler:
         except Exception:
             log.exception("looking failed")
             self._metrics.failed("Look")
-            return self._now() + IDLE
+            return self._now() + self._patience.idle
 
     def look(self, stop: threading.Event) -> datetime:
         """Looks and acts until nothing is left to be done now.
@@ -122,7 +120,7 @@ class Reconciler:
         Returns:
             When to look again though nothing changed.
         """
-        until = self._now() + IDLE
+        until = self._now() + self._patience.idle
         for _ in range(MAX_ROUNDS):
             world = self.world()
             decision = decide(world)
@@ -133,13 +131,13 @@ class Reconciler:
         else:
             log.warning("not settled after many rounds", rounds=MAX_ROUNDS)
         self._effects.tell()
-        return min(until, self._now() + IDLE, *self._retries.due())
+        return min(until, self._now() + self._patience.idle, *self._retries.due())
 
     def world(self) -> World:
         """Puts together what is known now."""
         runtime = self._observed.runtimes.items().get(VM_RUNTIME_NAME)
         daemon_set = next(iter(self._observed.daemon_sets.items().values()), None)
-        found, trouble = self._virtual_machines(runtime)
+        found, told = self._virtual_machines(runtime)
         checks = tuple(self._observed.checks.items().values())
         there = {one.meta.uid for one in checks} | {runtime.meta.uid if runtime else ""}
         self._written = {uid: at for uid, at in self._written.items() if uid in there}
@@ -154,7 +152,7 @@ class Reconciler:
             daemon_set=daemon_set,
             manifest=self._rollout.look(daemon_set),
             vms=found,
-            vms_trouble=trouble,
+            vms_told=told,
             unserved_since=self._unserved_since,
             check_written=self._written.get(current.meta.uid) if current else None,
             runtime_written=self._written.get(runtime.meta.uid) if runtime else None,
@@ -168,11 +166,11 @@ class Reconciler:
         if runtime is None or not must_ask_for_vms(runtime):
             self._some_vms = None
             return VMs.UNKNOWN, ""
-        if self._some_vms is not None and self._now() - self._some_vms < LOOK_AGAIN_FOR_VMS:
-            return VMs.SOME, ""
-        found, trouble = vms.look(self._client)
-        self._some_vms = self._now() if found is VMs.SOME else None
-        return found, trouble
+        if self._some_vms is not None and self._now() - self._some_vms[0] < LOOK_AGAIN_FOR_VMS:
+            return VMs.SOME, self._some_vms[1]
+        found, told = vms.look(self._client)
+        self._some_vms = (self._now(), told) if found is VMs.SOME else None
+        return found, told
 
     def _act(self, todo: Iterable[Action], stop: threading.Event) -> bool:
         """Does what is due; returns whether anything was written, so that looking again makes sense."""

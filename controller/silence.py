@@ -16,17 +16,19 @@ AGENT_CHECK = "Agent"
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a running check waits, and how often it is written.
+    """How long nodes are waited for, and how often is written and looked.
 
     Attributes:
         answer: For an agent that is there, from the check's start.
         rollout: For an agent that is still being rolled out, from the check's start.
         progress: Between two writes of a running check's status.
+        idle: Longest time between two looks: the manifest is a file, and nobody tells when it changes.
     """
 
     answer: timedelta = timedelta(seconds=120)
     rollout: timedelta = timedelta(minutes=10)
     progress: timedelta = timedelta(seconds=5)
+    idle: timedelta = timedelta(seconds=10)
 
 
 def asked_until(pod: AgentPod | None, start: datetime, patience: Patience) -> datetime:

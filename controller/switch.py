@@ -48,13 +48,13 @@ def must_ask_for_vms(runtime: Runtime) -> bool:
     return runtime.memory.enabled and not runtime.enabled
 
 
-def position(runtime: Runtime, vms: VMs, trouble: str = "") -> Position:
+def position(runtime: Runtime, vms: VMs, told: str = "") -> Position:
     """Decides where the switch stands.
 
     Args:
         runtime: The VMRuntime.
         vms: Whether virtual machines exist; looked at only where `must_ask_for_vms`.
-        trouble: Why that is not known.
+        told: Which one was found, as kubectl is told, or why that is not known.
     """
     if runtime.enabled:
         return Position(Obstacle.NOTHING, "the VM runtime is enabled")
@@ -63,18 +63,18 @@ def position(runtime: Runtime, vms: VMs, trouble: str = "") -> Position:
     if vms is VMs.UNKNOWN:
         return Position(
             Obstacle.UNKNOWN,
-            f"not disabled: it cannot be told whether virtual machines exist: {trouble}",
+            f"not disabled: it cannot be told whether virtual machines exist: {told}",
         )
     if runtime.force_disable == "true":
         return Position(
             Obstacle.WAITING,
-            "virtual machines exist and must be deleted (kubectl get vms,vmis -A); "
+            f"virtual machines exist and must be deleted, such as by: kubectl delete {told}; "
             "the VM runtime switches off when the last is gone",
         )
     return Position(
         Obstacle.PROTECTED,
-        "not disabled, because virtual machines exist and are protected: delete them "
-        "(kubectl get vms,vmis -A), or use 'vm-preflight disable vmruntime --force=true'; "
+        "not disabled, because virtual machines exist and are protected: "
+        f"delete them (kubectl delete {told}), or use 'vm-preflight disable vmruntime --force=true'; "
         "the VM runtime switches off when the last is gone",
     )
 

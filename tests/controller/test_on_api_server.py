@@ -240,6 +240,10 @@ def test_vms_protect_the_runtime_from_being_switched_off(enabled: ControllerLab)
     lab.client.create(machines.path(namespace="default"), machine)
     lab.enable(enabled=False)
     lab.until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsProtected", "protected")
+    assert (
+        "kubectl delete virtualmachines.kubevirt.io -n default vm)"
+        in lab.condition("DisableBlocked")["message"]
+    )
     assert lab.status()["enabled"] is True
     assert lab.daemon_set()
     annotation = {FORCE_DISABLE_ANNOTATION: "true"}
@@ -255,7 +259,7 @@ def test_a_manifest_that_changes_is_applied_and_a_junk_one_is_named(enabled: Con
     manifest = tmp_path / "daemonset.yaml"
     good = MANIFEST.read_text()
     manifest.write_text(good)
-    lab.start(manifest=manifest)
+    lab.start(manifest=manifest, patience=Patience(idle=timedelta(seconds=0.2)))
     manifest.write_text("]junk[")
     lab.until(lambda: lab.condition("AgentsRolledOut")["reason"] == "ManifestInvalid", "the junk is named")
     assert str(manifest) in lab.condition("AgentsRolledOut")["message"]
