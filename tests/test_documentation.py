@@ -63,7 +63,7 @@ def test_the_check_of_the_tutorial_works(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     (check,) = discovery.discover([str(tmp_path)])
     assert (check.name, check.weight) == ("HardwareRandom", ADVISORY)
-    available, missing = check.outcomes
+    available, missing, _ = check.outcomes
     exec(test, {"hardware_random": check, "Host": Host, "Run": Run, "MISSING": missing})
     current = tmp_path / "tests/hosts/mine/sys/class/misc/hw_random/rng_current"
     current.parent.mkdir(parents=True)
