@@ -135,6 +135,17 @@ def choice(*choices: str) -> Callable[[str], str]:
     return convert
 
 
+def host_root(text: str) -> str:
+    """Takes the directory where a machine's root file system is.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not os.path.isdir(text):
+        raise UsageError(f"--host-root {text}: no such directory")
+    return text
+
+
 def duration(text: str) -> float:
     """Converts seconds (``90``) or a Go duration (``1h2m3.5s``, ``5m``) to seconds.
 

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from cli.daemons import log_options
-from cli.options import Parser, UsageError
+from cli.options import Parser, UsageError, host_root
 
 
 def main(program: str, words: Sequence[str]) -> int:
     """Serves runs on a unix socket until SIGTERM.
 
     Raises:
-        UsageError: A configuration or a socket that cannot be used.
+        UsageError: A configuration, a root directory or a socket that cannot be used.
     """
     from agent import probe
     from agent.probe_socket import SocketError
@@ -27,7 +27,7 @@ def main(program: str, words: Sequence[str]) -> int:
     try:
         return probe.run(
             socket=options.socket,
-            host_root=options.host_root,
+            host_root=host_root(options.host_root),
             config_path=options.config or None,
             log_format=options.log_format,
             log_level=options.log_level,

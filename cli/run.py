@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cli import output
-from cli.options import Parser, UsageError, choice, columns, duration, names
+from cli.options import Parser, UsageError, choice, columns, duration, host_root, names
 from preflight.host import Host
 from preflight.report import Report
 
@@ -46,8 +46,6 @@ def main(program: str, words: Sequence[str]) -> int:
     from preflight.runner import Runner
     from preflight.version import version
 
-    if not os.path.isdir(options.host_root):
-        raise UsageError(f"--host-root {options.host_root}: no such directory")
     checks = discover()
     try:
         config = load(options.config or None, checks)
@@ -58,7 +56,7 @@ def main(program: str, words: Sequence[str]) -> int:
         for name in given:
             if name not in known:
                 raise UsageError(f"{option} {name}: no such check (there are {', '.join(sorted(known))})")
-    host = Host(options.host_root)
+    host = Host(host_root(options.host_root))
     runner = Runner(checks, host, config, node=node_name(host), agent_version=version())
     gc.freeze()
     gc.enable()

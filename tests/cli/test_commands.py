@@ -41,6 +41,8 @@ def test_help_lists_every_command():
         (["run", "--only", "Bogus"], "--only Bogus: no such check"),
         (["run", "--ignore", "Bogus"], "--ignore Bogus: no such check"),
         (["run", "--host-root", "/nowhere"], "--host-root /nowhere: no such directory"),
+        (["probe", "--host-root", "/nowhere"], "--host-root /nowhere: no such directory"),
+        (["probe", "--socket", "fd:x"], "socket fd:x: "),
         (["run", "--config", "/nowhere.toml"], "/nowhere.toml"),
         (["checks"], "say 'list' or 'explain NAME'"),
         (["checks", "explain", "Bogus"], "Bogus: no such check"),
