@@ -94,7 +94,7 @@ def entry() -> None:
     """
     words = sys.argv[1:]
     if words and words[0] in DAEMONS:
-        end_on_request()
+        keep_signals(words[0])
     output.prepare()
     try:
         status = main(words)
@@ -110,11 +110,16 @@ def entry() -> None:
     os._exit(status)
 
 
-def end_on_request() -> None:
-    """Has SIGTERM end the process with status 0 from the start on, while modules are still imported."""
+def keep_signals(daemon: str) -> None:
+    """Has a daemon obey signals from the start on, while its modules are still imported.
+
+    SIGTERM ends it with status 0. SIGHUP asks an agent for a run, and the first one is still to come.
+    """
     import signal
 
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    if daemon == "agent":
+        signal.signal(signal.SIGHUP, lambda *_: None)  # not SIG_IGN, which a spawned probe would inherit
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -199,14 +200,17 @@ def test_a_terminal_without_unicode_is_written_to_all_the_same():
     assert "No: " in shown
 
 
-@pytest.mark.parametrize("daemon", DAEMONS)
-def test_a_daemon_that_is_still_loading_ends_on_request(daemon):
+@pytest.mark.parametrize(
+    ("number", "daemon", "status"),
+    [*((signal.SIGTERM, daemon, 0) for daemon in DAEMONS), (signal.SIGHUP, "agent", 7)],
+)
+def test_a_daemon_that_is_still_loading_obeys_signals(number, daemon, status):
     program = (
-        "import os, signal, sys; from cli import main; sys.argv[1:] = [sys.argv[1]]; "
-        "main.import_module = lambda name: os.kill(os.getpid(), signal.SIGTERM); main.entry()"
+        "import os, sys; from cli import main; number = int(sys.argv[2]); del sys.argv[2:]; "
+        "main.import_module = lambda name: (os.kill(os.getpid(), number), os._exit(7)); main.entry()"
     )
-    ended = subprocess.run([sys.executable, "-c", program, daemon], check=False, timeout=60)
-    assert ended.returncode == 0
+    ended = subprocess.run([sys.executable, "-c", program, daemon, str(int(number))], check=False, timeout=60)
+    assert ended.returncode == status
 
 
 def test_checks_are_listed_and_explained():
