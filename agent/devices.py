@@ -6,10 +6,13 @@ all the time. inotify(7) on the directory says that the node was made, removed, 
 owner, also by hand. Uevents concern this machine's own ``/`` only.
 """
 
+import errno
 import os
 import socket
 import struct
 from collections.abc import Iterator
+
+from preflight.paths import resolve
 
 NETLINK_KOBJECT_UEVENT = 15
 """``include/uapi/linux/netlink.h``"""
@@ -26,6 +29,8 @@ IN_IGNORED = 0x8000
 IN_ONLYDIR = 0x1000000
 # include/uapi/linux/inotify.h
 _EVENT = struct.Struct("iIII")
+
+_OF_NODES = IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR
 
 NAME = "kvm"
 
@@ -74,25 +79,26 @@ class Uevents:
 
 
 class Directory:
-    """What happens to the node ``kvm`` in a directory, by inotify."""
+    """What happens to the node ``kvm`` in a directory, by inotify; the directory itself may come and go."""
 
     def __init__(self, path: str) -> None:
         """Starts to watch.
 
         Raises:
-            OSError: The directory is not there, or inotify's limits are reached.
+            OSError: Neither the directory nor the one above it is there, or inotify's limits are reached.
         """
         # The standard library has no inotify. Loading ctypes costs 0.3 MiB, polling would wake for ever.
         import ctypes
 
-        libc = ctypes.CDLL(None, use_errno=True)
+        self._ctypes = ctypes
+        self._libc = ctypes.CDLL(None, use_errno=True)
         self._path = path
-        self._descriptor: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._descriptor: int = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), "inotify")
-        mask = IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR
-        if libc.inotify_add_watch(self._descriptor, os.fsencode(path), mask) < 0:
-            error = ctypes.get_errno()
+        above = self._watch(os.path.dirname(path), IN_CREATE | IN_MOVED_TO | IN_ONLYDIR)
+        error = self._watch(path, _OF_NODES)
+        if error and (above or error != errno.ENOENT):
             self.close()
             raise OSError(error, os.strerror(error), path)
         self._seen = self._look()
@@ -112,9 +118,12 @@ class Directory:
                 data = os.read(self._descriptor, 1 << 14)
             except BlockingIOError:
                 break
-            looked_for = looked_for or any(
-                name == NAME or mask & (IN_Q_OVERFLOW | IN_IGNORED) for mask, name in inotify_events(data)
-            )
+            for mask, name in inotify_events(data):
+                if name == os.path.basename(self._path):
+                    # Another directory than the watched one; a look will tell what is in it already.
+                    self._watch(self._path, _OF_NODES)
+                    looked_for = True
+                looked_for = looked_for or name == NAME or bool(mask & (IN_Q_OVERFLOW | IN_IGNORED))
         if looked_for and (now := self._look()) != self._seen:
             before, self._seen = self._seen, now
             word = "appeared" if before is None else "disappeared" if now is None else "changed"
@@ -125,6 +134,11 @@ class Directory:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def _watch(self, path: str, mask: int) -> int:
+        """Adds a directory to what is watched; returns the error's number, 0 for none."""
+        done: int = self._libc.inotify_add_watch(self._descriptor, os.fsencode(path), mask)
+        return self._ctypes.get_errno() if done < 0 else 0
 
     def _look(self) -> tuple[int, ...] | None:
         try:
@@ -173,7 +187,7 @@ def sources(root: str) -> tuple[list[Source], list[OSError]]:
         except OSError as error:
             errors.append(error)
     try:
-        watched.append(Directory(os.path.join(root, "dev")))
+        watched.append(Directory(resolve(os.path.abspath(root), "/dev")))
     except OSError as error:
         errors.append(error)
     return watched, errors

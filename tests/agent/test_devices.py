@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from agent import devices
-from agent.devices import Directory, Uevents, inotify_events, uevent_of_kvm
+from agent.devices import Directory, Source, Uevents, inotify_events, uevent_of_kvm
 
 
-def told(directory: Directory) -> list[str]:
+def told(directory: Source) -> list[str]:
     """Waits until something is to be read, and returns what it means."""
     assert select.select([directory], [], [], 10)[0]
     return list(directory.changes())
@@ -61,13 +61,50 @@ def test_directory_that_goes_away_takes_the_node_with_it(dev: Path) -> None:
     directory.close()
 
 
-def test_missing_directory_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_directory_that_comes_back_is_watched_again(dev: Path) -> None:
+    directory = Directory(str(dev))
+    dev.rmdir()
+    assert told(directory) == []
+    dev.mkdir()
+    (dev / "kvm").touch()
+    assert told(directory) == [f"{dev}/kvm appeared"]
+    list(directory.changes())
+    (dev / "kvm").unlink()
+    assert told(directory) == [f"{dev}/kvm disappeared"]
+    dev.rename(dev.parent / "old")
+    (dev.parent / "new").mkdir()
+    (dev.parent / "new/kvm").touch()
+    (dev.parent / "new").rename(dev)
+    assert told(directory) == [f"{dev}/kvm appeared"]
+    directory.close()
+
+
+def test_directory_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
+    (directory,), errors = devices.sources(str(tmp_path))
+    assert errors == []
+    (tmp_path / "other").mkdir()
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kvm").touch()
+    assert told(directory) == [f"{tmp_path}/dev/kvm appeared"]
+    directory.close()
+
+
+def test_missing_root_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
-        Directory(str(tmp_path / "dev"))
-    assert caught.value.filename == str(tmp_path / "dev")
-    watched, errors = devices.sources(str(tmp_path))
+        Directory(str(tmp_path / "root/dev"))
+    assert caught.value.filename == str(tmp_path / "root/dev")
+    watched, errors = devices.sources(str(tmp_path / "root"))
     assert watched == []
     assert [error.filename for error in errors] == [caught.value.filename]
+
+
+def test_linked_directory_is_looked_for_inside_the_root(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "dev").symlink_to("/real")
+    (directory,), _ = devices.sources(str(tmp_path))
+    (tmp_path / "real/kvm").touch()
+    assert told(directory) == [f"{tmp_path}/real/kvm appeared"]
+    directory.close()
 
 
 def test_uevents_are_listened_to_on_the_machine_itself_only(dev: Path) -> None:
