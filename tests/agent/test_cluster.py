@@ -176,7 +176,9 @@ def test_agent_waits_for_its_object(cluster: Cluster, lab: Lab) -> None:
 
 def test_an_agent_cannot_write_for_another_node(cluster: Cluster, lab: Lab) -> None:
     lab.probe("Fine")
-    other = node_preflight.spec_body("agent-test-other", node_uid=cluster.node_uid)
+    # Owned by a Node that is there: else the garbage collector takes it away, sooner or later.
+    node = cluster.make(NODES.path(), {"kind": "Node", "metadata": {"name": "agent-test-other"}})
+    other = node_preflight.spec_body("agent-test-other", node_uid=text(node, "metadata", "uid"))
     cluster.make(NODE_PREFLIGHTS.path(), other)
     try:
         token = cluster.plane.token(AGENT_NAME, NAMESPACE, pod=NODE)
@@ -187,3 +189,4 @@ def test_an_agent_cannot_write_for_another_node(cluster: Cluster, lab: Lab) -> N
         assert "status" not in found
     finally:
         cluster.plane.request("DELETE", NODE_PREFLIGHTS.path("agent-test-other"))
+        cluster.plane.request("DELETE", NODES.path("agent-test-other"))
