@@ -7,6 +7,7 @@ it left behind are killed, and a new child goes on with the rest. This process o
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
 
 from preflight.attempt import Attempt
 from preflight.check import Check
@@ -16,7 +17,7 @@ from preflight.clock import rfc3339
 from preflight.config import Config
 from preflight.host import Host
 from preflight.ordering import closure, order
-from preflight.outcomes import CRASHED, TIMED_OUT
+from preflight.outcomes import CRASHED, RUNNER_OUTCOMES, TIMED_OUT
 from preflight.process import fork, kill_group, pipe, sweep
 from preflight.report import Report
 from preflight.result import Finding, Result
@@ -110,13 +111,13 @@ class Runner:
         findings: dict[str, Finding] = {}
 
         def record(check: Check, answer: Answer) -> None:
-            findings[check.name] = answer.finding
+            findings[check.name] = finding = _named(check, answer.finding)
             if check.name not in asked:
                 return
             result = judge(
                 check.name,
                 self._config.weight(check),
-                answer.finding,
+                finding,
                 answer.seconds,
                 use_emulation=use_emulation,
                 ignored=ignored,
@@ -127,7 +128,7 @@ class Runner:
 
         limit = self._config.timeout if timeout is None else timeout
         tasks = [Task(check, self._config.thresholds(check)) for check in closure(self.checks, asked)]
-        self._run_all(tasks, findings, record, use_emulation=use_emulation, limit=limit)
+        self._run_all(tasks, findings, record, use_emulation=use_emulation, seconds=limit)
         ordered = tuple(results[check.name] for check in self.checks if check.name in results)
         return Report(
             node=self._node,
@@ -149,18 +150,18 @@ class Runner:
         record: Callable[[Check, Answer], None],
         *,
         use_emulation: bool,
-        limit: float | None,
+        seconds: float | None,
     ) -> None:
         self._sweep()
-        end = float("inf") if limit is None else self._monotonic() + limit
+        limit = _Limit(float("inf") if seconds is None else self._monotonic() + seconds, seconds or 0.0)
         while tasks:
             tasks = self._without_stuck(tasks, record)
-            if self._monotonic() >= end:
+            if self._monotonic() >= limit.end:
                 for task in tasks:
-                    record(task.check, Answer(TIMED_OUT(f"not asked: the run's {limit:g} s were over"), 0.0))
+                    record(task.check, Answer(limit.finding("not asked"), 0.0))
                 return
             if tasks:
-                tasks = self._attempt(tasks, findings, record, use_emulation=use_emulation, end=end)
+                tasks = self._attempt(tasks, findings, record, use_emulation=use_emulation, limit=limit)
 
     def _attempt(
         self,
@@ -169,7 +170,7 @@ class Runner:
         record: Callable[[Check, Answer], None],
         *,
         use_emulation: bool,
-        end: float,
+        limit: "_Limit",
     ) -> list[Task]:
         """Forks a child that asks ``tasks``; returns those that still have no answer when it has ended."""
         try:
@@ -187,14 +188,18 @@ class Runner:
         try:
             for index, task in enumerate(tasks):
                 begun = self._monotonic()
-                answer = attempt.answer(task.check, min(self._config.seconds(task.check), end - begun))
+                allowed, left = self._config.seconds(task.check), max(0.0, limit.end - begun)
+                answer = attempt.answer(task.check, min(allowed, left))
                 if isinstance(answer, Answer):
                     record(task.check, answer)
                     continue
                 if index > 0 and answer.finding.outcome is not TIMED_OUT:
                     # An earlier check may have left this behind (a thread, a broken heap): a new child tells.
                     return tasks[index:]
-                record(task.check, Answer(answer.finding, self._monotonic() - begun))
+                finding = answer.finding
+                if finding.outcome is TIMED_OUT and left < allowed:
+                    finding = limit.finding("no answer")
+                record(task.check, Answer(finding, self._monotonic() - begun))
                 return tasks[index + 1 :]
             return []
         finally:
@@ -253,3 +258,29 @@ class Runner:
             else:
                 record(task.check, Answer(holder.finding(), 0.0))
         return left
+
+
+class _Limit(NamedTuple):
+    """When a whole run must have ended.
+
+    Attributes:
+        end: On the monotonic clock.
+        seconds: What the run was given.
+    """
+
+    end: float
+    seconds: float
+
+    def finding(self, what: str) -> Finding:
+        """Returns the answer of a check that it cuts off."""
+        return TIMED_OUT(
+            f"{what}: the run's {self.seconds:g} s were over",
+            hint="give the whole run more time: --timeout SECONDS, or in the configuration timeout under [run]",
+        )
+
+
+def _named(check: Check, finding: Finding) -> Finding:
+    """Puts the check's name into a hint of the runner's own, so that it can be pasted."""
+    if finding.outcome in RUNNER_OUTCOMES and finding.hint:
+        return finding._replace(hint=finding.hint.replace("NAME", check.name))
+    return finding
