@@ -275,7 +275,7 @@ class _Limit(NamedTuple):
         """Returns the answer of a check that it cuts off."""
         return TIMED_OUT(
             f"{what}: the run's {self.seconds:g} s were over",
-            hint="give the whole run more time: --timeout SECONDS, or in the configuration timeout under [run]",
+            hint="give the run more time: --timeout SECONDS, or in the configuration timeout under [run]",
         )
 
 
