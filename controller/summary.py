@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from cluster.shapes import flag, mapping, text, time, timestamp
 from controller import runs, verdict
-from controller.objects import Check, Memory, WireObject
+from controller.objects import Check, Memory, Runtime, WireObject
 
 MAX_MESSAGE, MAX_FEATURES, MAX_NAME = 1024, 256, 63
 """Bounds of ``lastCompleted`` in VMRuntime's schema: an admission policy's cost is estimated from them."""
@@ -37,23 +37,25 @@ def recorded(status: WireObject) -> LastCompleted | None:
     return LastCompleted(name, flag(wire, "passed"), wire) if name else None
 
 
-def last_completed(status: WireObject, memory: Memory, checks: Iterable[Check]) -> LastCompleted | None:
+def last_completed(runtime: Runtime, memory: Memory, checks: Iterable[Check]) -> LastCompleted | None:
     """Returns the check that decides about VMs.
 
     Args:
-        status: VMRuntime's status as it stands.
+        runtime: The VMRuntime as it stands.
         memory: The memory after this look.
         checks: The checks that exist.
     """
     if not memory.enabled:
         return None
-    old = recorded(status)
-    if memory.enabled_generation != status.get("enabledGeneration"):
+    old = recorded(runtime.status)
+    if memory.enabled_generation != runtime.memory.enabled_generation:
         old = None
     ended = {
         check.name: check
         for check in checks
-        if check.passed is not None and check.enabled_generation == memory.enabled_generation
+        if check.passed is not None
+        and check.enabled_generation == memory.enabled_generation
+        and not _older(check, runtime)
     }
     newest = max(ended.values(), key=lambda check: check.age_key, default=None)
     if newest is None or newest.completion is None or newest.passed is None:
@@ -90,6 +92,12 @@ def summary(checks: Iterable[Check], last: LastCompleted | None) -> dict[str, ob
     if last is not None:
         wire["lastCompleted"] = dict(last.wire)
     return wire
+
+
+def _older(check: Check, runtime: Runtime) -> bool:
+    """Tells whether a check is of a former VMRuntime, whose generations were counted apart."""
+    created, since = check.meta.created, runtime.meta.created
+    return created is not None and since is not None and created < since
 
 
 def _failed(check: Check) -> list[str]:

@@ -111,8 +111,8 @@ def judge(answers: Mapping[str, Answer], min_passed_nodes: int | str) -> Verdict
             features,
         )
     if passed < needed:
-        return Verdict(Reason.NODES_FAILED, _failure(answers, passed, needed), features)
-    return Verdict(Reason.PASSED, f"{passed} of {_nodes(len(answers))} passed", features)
+        return Verdict(Reason.NODES_FAILED, _count(answers, passed, needed), features)
+    return Verdict(Reason.PASSED, _count(answers, passed, needed), features)
 
 
 def nodes_needed(min_passed_nodes: int | str, total: int) -> int | None:
@@ -135,9 +135,11 @@ def _features(answers: Iterable[Answer]) -> dict[str, Feature]:
     return {name: Feature(failed[name]) for name in sorted(told)}
 
 
-def _failure(answers: Mapping[str, Answer], passed: int, needed: int) -> str:
-    """Names the first failed nodes with the checks and reasons that failed them."""
+def _count(answers: Mapping[str, Answer], passed: int, needed: int) -> str:
+    """Names the first failed nodes, if any, with the checks and reasons that failed them."""
     failed = sorted(name for name, answer in answers.items() if not answer.passed)
+    if not failed:
+        return f"{passed} of {_nodes(len(answers))} passed"
     told = "; ".join(f"{name}: {what_fails(answers[name].results)}" for name in failed[:MAX_NAMED])
     more = f"; and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
     wanted = "" if needed == len(answers) else f", {needed} must pass"

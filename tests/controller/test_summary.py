@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from controller.objects import Check, Memory, Meta
+from cluster.shapes import at, text
+from controller.objects import Check, Memory, Meta, Runtime, WireObject
 from controller.summary import last_completed, summary
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -22,13 +23,19 @@ def check(name: str, *, passed: bool | None = True, created: int = 0, ended: int
     )
 
 
-def status_of(*checks: Check) -> dict[str, object]:
-    last = last_completed({"enabledGeneration": 3}, ON, checks)
-    return {"enabledGeneration": 3, "preflightCheckSummary": summary(checks, last)}
+def runtime(summary: WireObject | None = None, *, generation: int = 3) -> Runtime:
+    memory = Memory(enabled=True, enabled_generation=generation)
+    return Runtime(
+        Meta("vmruntime", created=NOON), memory=memory, status={"preflightCheckSummary": summary or {}}
+    )
 
 
-def last_after(status: dict[str, object], *checks: Check) -> str:
-    last = last_completed(status, ON, checks)
+def told_of(*checks: Check) -> dict[str, object]:
+    return summary(checks, last_completed(runtime(), ON, checks))
+
+
+def last_after(told: WireObject, *checks: Check) -> str:
+    last = last_completed(runtime(told), ON, checks)
     return last.name if last else ""
 
 
@@ -47,24 +54,22 @@ def last_after(status: dict[str, object], *checks: Check) -> str:
     ],
 )
 def test_the_latest_is_by_creation_then_by_name(checks: tuple[Check, ...], latest: str):
-    told = status_of(*checks)["preflightCheckSummary"]
-    assert isinstance(told, dict)
+    told = told_of(*checks)
     assert told["preflightCheckName"] == latest
-    assert told["lastCompleted"]["name"] == latest
-    assert told["preflightCheckPassed"] is told["lastCompleted"]["passed"]
+    assert text(told, "lastCompleted", "name") == latest
+    assert told["preflightCheckPassed"] is at(told, "lastCompleted", "passed")
 
 
 def test_while_one_runs_its_name_alone_is_told():
-    told = status_of(check("a"), check("b", created=5, ended=None))["preflightCheckSummary"]
-    assert isinstance(told, dict)
+    told = told_of(check("a"), check("b", created=5, ended=None))
     assert set(told) == {"preflightCheckName", "lastCompleted"}
     assert told["preflightCheckName"] == "b"
-    assert told["lastCompleted"]["name"] == "a"
+    assert text(told, "lastCompleted", "name") == "a"
 
 
 def test_a_deleted_check_is_replaced_by_one_that_ended_later_alone():
     older, bad = check("older"), check("zz-bad", passed=False)
-    status = status_of(older, bad)
+    status = told_of(older, bad)
     assert last_after(status, older) == "zz-bad"
     assert last_after(status) == "zz-bad"
     assert last_after(status, older, check("newer", created=2, ended=3)) == "newer"
@@ -73,8 +78,13 @@ def test_a_deleted_check_is_replaced_by_one_that_ended_later_alone():
 
 
 def test_a_check_that_was_made_while_disabled_decides_nothing():
-    assert last_completed({"enabledGeneration": 3}, Memory(), [check("a")]) is None
+    assert last_completed(runtime(), Memory(), [check("a")]) is None
     assert (
-        last_completed({"enabledGeneration": 2}, Memory(enabled=True, enabled_generation=4), [check("a")])
+        last_completed(runtime(generation=2), Memory(enabled=True, enabled_generation=4), [check("a")])
         is None
     )
+
+
+def test_a_check_of_a_deleted_vm_runtime_decides_nothing():
+    """A new VMRuntime counts its generations from 1 again."""
+    assert last_completed(runtime(), ON, [check("a", created=-1)]) is None
