@@ -16,17 +16,17 @@ from preflight.host import Host
 from preflight.result import Finding, Outcome, Status, failing, passing, unknown, warning
 
 USE = 'kubectl patch vmruntime vmruntime --type merge -p \'{"spec":{"useEmulation":true}}\''
-INSTALL = "apt install qemu-system-x86 || dnf install qemu-kvm; then run again"
 
 NOT_NEEDED = passing("NotNeeded")
 EMULATION_ENABLED = warning(
     "EmulationEnabled", hint="VMs run several times slower; see the result of KVM for the cause"
 )
 EMULATION_AVAILABLE = warning("EmulationAvailable", hint=f"to run VMs slowly on such nodes: {USE}")
-EMULATOR_MISSING = failing("EmulatorMissing", hint=INSTALL)
-EMULATOR_BROKEN = failing("EmulatorBroken", hint=f"reinstall QEMU: {INSTALL}")
-EMULATOR_BROKEN_AND_NEEDED = failing("EmulatorBroken", hint=f"reinstall QEMU: {INSTALL}", blocking=True)
-UNVERIFIED = unknown("Unverified", hint=f"to have it tried on this host: {INSTALL}")
+EMULATOR_MISSING = failing("EmulatorMissing", hint="install the QEMU of this architecture: qemu-system-…")
+REINSTALL = "see what it says: qemu-system-… -machine none -accel tcg; reinstall QEMU"
+EMULATOR_BROKEN = failing("EmulatorBroken", hint=REINSTALL)
+EMULATOR_BROKEN_AND_NEEDED = failing("EmulatorBroken", hint=REINSTALL, blocking=True)
+UNVERIFIED = unknown("Unverified", hint="run vm-preflight again where there is a QEMU to try it with")
 
 NOT_TOLD = (errno.ETIMEDOUT, errno.EACCES, errno.EPERM, *EXHAUSTED)
 """Errors of starting a QEMU that prove nothing of it: the node is busy, or this process may not."""
@@ -59,8 +59,13 @@ def emulation(host: Host, run: Run) -> Finding:
         needed = "whether KVM can be used could not be told; where not, VMs can run by emulation only"
     architecture = lookup.architecture(host, lookup.processors(host)) or host.own_architecture
     if not host.is_own_machine():
-        return UNVERIFIED(f"{needed}; nothing of another machine's files is started")
-    for program in qemu.programs(architecture if architecture in ARCHITECTURES else host.own_architecture):
+        return UNVERIFIED(
+            f"{needed}; nothing of another machine's files is started",
+            hint="run vm-preflight on that machine itself",
+        )
+    install = qemu.package(architecture)
+    programs = qemu.programs(architecture if architecture in ARCHITECTURES else host.own_architecture)
+    for program in programs:
         try:
             status, output = host.run_program(
                 (program, *qemu.ARGUMENTS), stdin=qemu.QUESTIONS, timeout=qemu.TIMEOUT
@@ -74,13 +79,22 @@ def emulation(host: Host, run: Run) -> Finding:
             return UNVERIFIED(f"{needed}; {program} was killed, as the kernel does where memory is short")
         version = qemu.version(output) if status == 0 else ""
         if not version:
-            return _broken(run)(f"{needed}; {program} ended with status {status}: {qemu.complaint(output)}")
+            return _broken(run)(
+                f"{needed}; {program} ended with status {status}: {qemu.complaint(output)}",
+                hint=f"see what it says: {program} -machine none -accel tcg; reinstall it: {install}",
+            )
         outcome = EMULATION_ENABLED if run.use_emulation else EMULATION_AVAILABLE
         return outcome(f"{needed}; QEMU {version} starts with TCG", evidence={program: version})
-    others = [name for name in qemu.others() if host.exists(name)]
+    others = [name for name in qemu.others() if name not in programs and host.exists(name)]
+    if host.root != "/":
+        there = next((name for name in programs if host.exists(name)), "")
+        return UNVERIFIED(
+            f"{needed}; " + (f"the host's {there} is not started from here" if there else "no QEMU is here"),
+            hint="run vm-preflight on the host itself, or add a QEMU to this container's image",
+        )
     if others:
-        return EMULATOR_MISSING(f"{needed}; there is {others[0]}, but none for {architecture}")
-    return UNVERIFIED(f"{needed}; there is no QEMU here to try it with")
+        return EMULATOR_MISSING(f"{needed}; there is {others[0]}, but none for {architecture}", hint=install)
+    return UNVERIFIED(f"{needed}; there is no QEMU here to try it with", hint=f"{install}; then run again")
 
 
 def _broken(run: Run) -> Outcome:

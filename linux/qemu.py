@@ -18,11 +18,27 @@ QUESTIONS = b'{"execute": "qmp_capabilities"}\n{"execute": "query-status"}\n{"ex
 _SYSTEMS = {"i686": "i386", "ppc64le": "ppc64", "armv7l": "arm"}
 """QEMU's name of an architecture, where it is not ``uname -m``."""
 
+_PACKAGES = {
+    "x86_64": "qemu-system-x86",
+    "i686": "qemu-system-x86",
+    "aarch64": "qemu-system-arm",
+    "ppc64le": "qemu-system-ppc",
+    "s390x": "qemu-system-s390x",
+    "riscv64": "qemu-system-misc",
+    "loongarch64": "qemu-system-misc",
+}
+"""Debian's package with an architecture's emulator (packages.debian.org, trixie)."""
+
 
 def programs(architecture: str) -> tuple[str, ...]:
     """Returns the paths at which distributions install the emulator of an architecture."""
     name = f"qemu-system-{_SYSTEMS.get(architecture, architecture)}"
     return (f"/usr/bin/{name}", f"/usr/local/bin/{name}", "/usr/libexec/qemu-kvm")
+
+
+def package(architecture: str) -> str:
+    """Returns the command that installs the emulator of an architecture, on Debian's or Fedora's kin."""
+    return f"apt install {_PACKAGES.get(architecture, 'qemu-system')} || dnf install qemu-kvm"
 
 
 def others() -> tuple[str, ...]:

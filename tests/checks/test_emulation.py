@@ -70,6 +70,23 @@ def test_a_qemu_for_another_architecture_is_none() -> None:
     assert emulation(host, Run(findings=BROKEN)).outcome is module.EMULATOR_MISSING
 
 
+def test_the_hosts_qemu_is_not_taken_for_another_architectures() -> None:
+    host = MemoryHost({"/proc/cpuinfo": machines.x86(), QEMU: ""})
+    host.root = "/host"
+    finding = emulation(host, Run(findings=BROKEN))
+    assert finding.outcome is module.UNVERIFIED
+    assert QEMU in finding.message
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "package"), [(machines.x86(), "qemu-system-x86 "), (machines.ARM, "qemu-system-arm ")]
+)
+def test_the_hint_installs_the_emulator_of_the_architecture(cpuinfo: str, package: str) -> None:
+    hint = emulation(MemoryHost({"/proc/cpuinfo": cpuinfo}), Run(findings=BROKEN)).hint
+    assert hint is not None
+    assert package in hint
+
+
 def test_nothing_is_started_for_another_machine() -> None:
     host = MemoryHost({"/proc/cpuinfo": machines.ARM})
     host.own_machine = False
