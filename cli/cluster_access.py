@@ -3,12 +3,15 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from signal import SIGHUP, SIGTERM, signal
 from time import monotonic, sleep
 
 from cli.options import Parser, UsageError
 from cluster.errors import NO_ANSWER, UNREACHABLE
+from cluster.resources import NAMESPACE
 from cluster.transport import ApiError, Client
 
+KUBECONFIG_HELP = "credentials for the cluster; else $KUBECONFIG, then ~/.kube/config"
 FAILED = 1
 NO_VERDICT = 3
 """Exit status where the cluster gave no answer in time."""
@@ -20,7 +23,30 @@ class NotDoneError(Exception):
 
 def kubeconfig_option(parser: Parser) -> None:
     """Adds ``--kubeconfig``; without it, ``$KUBECONFIG`` and then the usual default count."""
-    parser.option("--kubeconfig", str, default="", metavar="FILE", help="credentials for the cluster")
+    parser.option("--kubeconfig", str, default="", metavar="FILE", help=KUBECONFIG_HELP)
+
+
+@contextmanager
+def hangup_and_termination_interrupt() -> Iterator[None]:
+    """Has SIGTERM and SIGHUP, as when a terminal is closed, end the body as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal(number, interrupt) for number in (SIGTERM, SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal(number, handler)
+
+
+def not_installed() -> NotDoneError:
+    """Returns the error for a cluster without our kinds or our VMRuntime."""
+    return NotDoneError(
+        "there is no VMRuntime in this cluster: install vm-preflight (kubectl apply -k deploy) and "
+        f"see that its controller runs (kubectl get pods -n {NAMESPACE})"
+    )
 
 
 @contextmanager

@@ -8,7 +8,9 @@ from cli.cluster_access import (
     NO_VERDICT,
     NotDoneError,
     connection,
+    hangup_and_termination_interrupt,
     kubeconfig_option,
+    not_installed,
     say,
     wait_until,
 )
@@ -26,6 +28,10 @@ from cluster.virtual_machines import VirtualMachine, delete, list_all
 
 PATH = VM_RUNTIMES.path(VM_RUNTIME_NAME)
 LAST = ("status", "preflightCheckSummary", "lastCompleted")
+CUT_OFF = (
+    "it takes no new virtual machines, since it is being switched off; if no command does that any more: "
+    f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"
+)
 WATCH = f"kubectl get vmruntimepfc -n {NAMESPACE} --watch"
 
 
@@ -61,7 +67,8 @@ def enable(program: str, words: Sequence[str]) -> int:
     with connection(options.kubeconfig) as client:
         runtime = current(client)
         if flag(runtime, "spec", "enabled"):
-            raise NotDoneError("the VM runtime is already enabled")
+            cut_off = text(runtime, "metadata", "annotations", DISABLING_ANNOTATION) == "true"
+            raise NotDoneError("the VM runtime is already enabled" + (f"; {CUT_OFF}" if cut_off else ""))
         change = {
             "metadata": {"annotations": {DISABLING_ANNOTATION: None}},
             "spec": {"enabled": True},
@@ -107,16 +114,15 @@ def disable(program: str, words: Sequence[str]) -> int:
         machines = list_all(client)
         if machines:
             confirm(machines, force=options.force, runtime=runtime)
-        client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
-        try:
-            remove_all(client, confirmed=bool(machines) or options.force, timeout=options.timeout)
-            client.patch(
-                PATH,
-                {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}},
-            )
-        except BaseException:
-            give_up(client, enabled=flag(runtime, "spec", "enabled"))
-            raise
+        switch_off = {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}}
+        with hangup_and_termination_interrupt():
+            try:
+                client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
+                remove_all(client, confirmed=bool(machines) or options.force, timeout=options.timeout)
+                client.patch(PATH, switch_off)
+            except BaseException:
+                give_up(client, enabled=flag(runtime, "spec", "enabled"))
+                raise
         if not wait_until(lambda: is_off(client), timeout=options.timeout):
             raise NotDoneError(
                 f"disabled, but not switched off after {options.timeout:g} s: "
@@ -136,10 +142,7 @@ def current(client: Client) -> Mapping[str, object]:
         return client.get(PATH)
     except ApiError as error:
         if error.not_found:
-            raise NotDoneError(
-                "there is no VMRuntime in this cluster: install vm-preflight (kubectl apply -k deploy) and "
-                f"see that its controller runs (kubectl get pods -n {NAMESPACE})"
-            ) from error
+            raise not_installed() from error
         raise
 
 
@@ -211,6 +214,8 @@ def give_up(client: Client, *, enabled: bool) -> None:
         state = "stays enabled" if enabled else "switches off when the last virtual machine is gone"
         say(f"given up: the VM runtime {state}")
     except ApiError as error:
+        if error.forbidden:  # so it was never said
+            return
         say(
             f"given up, but virtual machines are still refused ({error}): allow them again with "
             f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"

@@ -9,6 +9,7 @@ from cli.cluster_access import (
     NotDoneError,
     connection,
     kubeconfig_option,
+    not_installed,
     say,
     wait_until,
 )
@@ -45,7 +46,10 @@ def main(program: str, words: Sequence[str]) -> int:
                 "kind": CHECKS.kind,
                 "metadata": {"name": name, "namespace": NAMESPACE},
             }
-            client.create(CHECKS.path(namespace=NAMESPACE), body)
+            try:
+                client.create(CHECKS.path(namespace=NAMESPACE), body)
+            except ApiError as error:
+                raise not_installed() if error.not_found else error from error
             say(f"created {name}, waiting for the nodes to answer")
             check: Mapping[str, object] = {}
 

@@ -27,6 +27,7 @@ def load(path: str | None = None) -> Credentials:
     """
     from kubernetes import config
     from kubernetes.client import Configuration
+    from yaml import YAMLError
 
     files = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
     if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep) if file):
@@ -39,8 +40,10 @@ def load(path: str | None = None) -> Credentials:
         config.load_kube_config(  # type: ignore[no-untyped-call]  # the package is typed in part only
             files, client_configuration=configuration, persist_config=False
         )
-    except Exception as error:  # the package answers junk with whatever comes to it
+    except (config.ConfigException, OSError, ValueError, YAMLError) as error:
         raise CredentialsError(f"{files}: not a usable kubeconfig: {one_line(str(error))}") from error
+    except Exception as error:  # the package answers junk with whatever comes to it
+        raise CredentialsError(f"{files}: not a usable kubeconfig: it has another form") from error
     finally:
         logging.getLogger().removeHandler(heard)
 

@@ -7,7 +7,7 @@ whether they are protected or are to be deleted; either way the runtime stays on
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cluster.resources import FORCE_DISABLE_ANNOTATION
+from cluster.resources import DISABLING_ANNOTATION, FORCE_DISABLE_ANNOTATION, VM_RUNTIME_NAME
 from controller.objects import Runtime
 
 
@@ -56,6 +56,13 @@ def position(runtime: Runtime, vms: VMs, told: str = "") -> Position:
         vms: Whether virtual machines exist; looked at only where `must_ask_for_vms`.
         told: Which one was found, as kubectl is told, or why that is not known.
     """
+    if runtime.enabled and runtime.disabling:
+        return Position(
+            Obstacle.NOTHING,
+            "the VM runtime is enabled, but takes no new virtual machines, since "
+            "'vm-preflight disable vmruntime' is switching it off; if no such command runs any more: "
+            f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-",
+        )
     if runtime.enabled:
         return Position(Obstacle.NOTHING, "the VM runtime is enabled")
     if not runtime.memory.enabled or vms is VMs.NONE:

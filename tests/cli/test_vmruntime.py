@@ -1,11 +1,13 @@
 """The cluster verbs against a real API server and a real controller, and what becomes of virtual machines."""
 
+import json
 import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from faultyapi import FaultyAPI, status
 from program import command, vm_preflight
 from waiting import until
 
@@ -190,7 +192,8 @@ def test_force_deletes_every_kind_and_disables(lab, run):
     assert machines(lab) == set()
 
 
-def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run, number):
     switched_on(lab, run)
     add_machine(lab, KUBEVIRT, "slow", finalizers=["example.com/held"])
     words = command("disable", "vmruntime", "--force", "--kubeconfig", str(lab.plane.kubeconfig))
@@ -198,13 +201,38 @@ def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run):
         assert ended.stderr is not None
         assert ended.stderr.readline().startswith("deleting 1 virtual machine")
         assert mapping(lab.runtime(), "metadata", "annotations").get(DISABLING_ANNOTATION) == "true"
-        ended.send_signal(signal.SIGINT)
+        ended.send_signal(number)
         _, err = ended.communicate(timeout=20)
     assert ended.returncode == 130
     assert err == "given up: the VM runtime stays enabled\n"
     assert enabled(lab)
     assert DISABLING_ANNOTATION not in mapping(lab.runtime(), "metadata", "annotations")
     lab.client.patch(KUBEVIRT.path("slow", namespace="default"), {"metadata": {"finalizers": None}})
+
+
+def test_a_disabling_that_was_killed_is_told_with_the_way_out(lab, run):
+    switched_on(lab, run)
+    path = VM_RUNTIMES.path(VM_RUNTIME_NAME)
+    lab.client.patch(path, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
+    way_out = f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"
+    status, _, err = run("enable", "vmruntime")
+    assert (status, err.count("\n")) == (1, 1)
+    assert "already enabled; it takes no new virtual machines" in err
+    assert err.endswith(f"{way_out}\n")
+    until(lambda: way_out in text(lab.condition("DisableBlocked"), "message") or None, "a condition says so")
+
+
+def test_a_check_in_a_cluster_without_an_installation_is_one_line(tmp_path):
+    with FaultyAPI([status(404, "NotFound", "the server could not find the requested resource")]) as server:
+        kubeconfig = tmp_path / "kubeconfig"
+        cluster = {"name": "c", "cluster": {"server": server.url}}
+        context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+        user = {"name": "u", "user": {"token": "t"}}
+        parts = {"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "c"}
+        kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **parts}))
+        ended = vm_preflight("check", "vmruntimepfc", "--kubeconfig", str(kubeconfig))
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert "install vm-preflight (kubectl apply -k deploy)" in ended.stderr
 
 
 def test_a_check_that_passes(lab, run):

@@ -155,6 +155,7 @@ def test_junk_is_one_clear_line(write, content: object) -> None:
         kubeconfig.load(path)
     assert str(caught.value).startswith(f"{path}: not a usable kubeconfig: ")
     assert str(caught.value).isprintable()
+    assert "' object " not in str(caught.value)  # Python's own words, as of a TypeError
 
 
 def test_an_authority_that_is_none_is_found_when_the_client_is_made(write) -> None:
