@@ -65,10 +65,16 @@ class Parser(argparse.ArgumentParser):
             help=f"{help} [${variable}]",
         )
 
-    def flag(self, name: str, *, help: str) -> None:  # noqa: A002 -- argparse's own name for it
-        """Adds a switch ``--name`` or ``--name=true|false``, by default ``VM_PREFLIGHT_NAME``, else false."""
+    def flag(self, name: str, *, help: str, typed: bool = False) -> None:  # noqa: A002 -- argparse's own name for it
+        """Adds a switch ``--name`` or ``--name=true|false``, by default ``VM_PREFLIGHT_NAME``, else false.
+
+        Args:
+            name: The option.
+            help: What it does.
+            typed: It counts only where somebody typed it: what destroys is not left to the environment.
+        """
         variable = variable_of(name)
-        value = self._from_environment(variable, truth, default=False)
+        value = not typed and self._from_environment(variable, truth, default=False)
         self.add_argument(
             name,
             type=telling(truth),
@@ -76,7 +82,7 @@ class Parser(argparse.ArgumentParser):
             const=True,
             default=value,
             metavar="true|false",
-            help=f"{help} [${variable}]",
+            help=help if typed else f"{help} [${variable}]",
         )
 
     def _from_environment(self, variable: str, convert: Callable[[str], object], default: object) -> object:

@@ -104,7 +104,7 @@ def disable(program: str, words: Sequence[str]) -> int:
     """Switches the VM runtime off; virtual machines are deleted only if that was said."""
     parser = Parser(program, "Switches the VM runtime off. Virtual machines are deleted only if you say so.")
     kubeconfig_option(parser)
-    parser.flag("--force", help="delete all virtual machines first")
+    parser.flag("--force", help="delete all virtual machines first", typed=True)
     parser.option("--timeout", duration, default=600.0, metavar="SECONDS", help="longest wait")
     options = parser.parse_args(words)
     with connection(options.kubeconfig) as client:

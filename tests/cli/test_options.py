@@ -30,7 +30,8 @@ def parser():
     made = Parser("prog", "Does.")
     made.option("--host-root", str, default="/", metavar="DIR", help="root")
     made.option("--timeout", duration, default=None, metavar="S", help="time")
-    made.flag("--force", help="force")
+    made.flag("--wait", help="wait")
+    made.flag("--force", help="force", typed=True)
     return made
 
 
@@ -63,8 +64,15 @@ def test_wrong_usage_is_one_line_and_status_2(words, capsys):
 
 
 def test_a_wrong_variable_is_named(monkeypatch, capsys):
-    monkeypatch.setenv("VM_PREFLIGHT_FORCE", "perhaps")
+    monkeypatch.setenv("VM_PREFLIGHT_WAIT", "perhaps")
     with pytest.raises(SystemExit) as ended:
         parser()
     assert ended.value.code == 2
-    assert "VM_PREFLIGHT_FORCE: 'perhaps' is neither true nor false" in capsys.readouterr().err
+    assert "VM_PREFLIGHT_WAIT: 'perhaps' is neither true nor false" in capsys.readouterr().err
+
+
+def test_what_destroys_must_be_typed(monkeypatch):
+    monkeypatch.setenv("VM_PREFLIGHT_WAIT", "true")
+    monkeypatch.setenv("VM_PREFLIGHT_FORCE", "true")
+    assert parser().parse_args([]).wait is True
+    assert parser().parse_args([]).force is False
