@@ -63,10 +63,11 @@ class Gate:
         *,
         owner: Mapping[str, object] | None = None,
         namespace: str = "default",
+        name_field: str = "name",
     ) -> str:
         """Why a virtual machine would be refused; empty when it would be created."""
         version, _, name = kind.partition(" ")
-        metadata = {"name": "vm", "ownerReferences": [owner] if owner else []}
+        metadata = {name_field: "vm", "ownerReferences": [owner] if owner else []}
         path = f"/apis/{version}/namespaces/{namespace}/{KINDS[kind]}?dryRun=All"
         code, answer = self.plane.request(
             "POST", path, {"apiVersion": version, "kind": name, "metadata": metadata}
@@ -134,6 +135,11 @@ def test_enabled_and_failed_refuses_naming_check_features_and_the_next_command(g
 
     said = gate.refuses("preflight check", kind)
     assert said.endswith(f": preflight check bad failed (CPU, KVM); {NEXT} bad -o yaml")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_name_that_the_api_server_makes_is_no_way_around(gate: Gate, kind: str) -> None:
+    assert "no preflight check has finished" in gate.refusal(kind, name_field="generateName")
 
 
 def test_none_finished_refuses_and_says_how_to_wait(gate: Gate) -> None:
