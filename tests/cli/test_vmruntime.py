@@ -54,8 +54,9 @@ def machines(lab):
     return {name for kind in VIRTUAL_MACHINES for name in lab.names(kind, namespace="default")}
 
 
-def switched_on(lab, run):
-    assert run("enable", "vmruntime", "--wait")[0] == 0
+def switched_on(lab):
+    lab.enable()
+    lab.verdict(passed=True)
 
 
 def test_enable_says_how_to_watch(lab, run):
@@ -88,7 +89,7 @@ def test_enable_without_an_answer_in_time_is_status_3(lab, run):
 def test_enable_and_disable_twice_are_errors(lab, run):
     status, _, err = run("disable", "vmruntime")
     assert (status, err) == (1, "vm-preflight disable: the VM runtime is already disabled\n")
-    switched_on(lab, run)
+    switched_on(lab)
     status, _, err = run("enable", "vmruntime")
     assert (status, err) == (1, "vm-preflight enable: the VM runtime is already enabled\n")
 
@@ -96,7 +97,7 @@ def test_enable_and_disable_twice_are_errors(lab, run):
 @pytest.mark.parametrize("force", [(), ("--force",), ("--force=true",), ("--force=false",)])
 @pytest.mark.parametrize("annotation", [None, "true", "false"])
 def test_disable_without_virtual_machines(lab, run, force, annotation):
-    switched_on(lab, run)
+    switched_on(lab)
     annotate(lab, annotation)
     status, out, err = run("disable", "vmruntime", *force)
     assert (status, out, err) == (0, "VM runtime disabled.\n", "")
@@ -107,7 +108,7 @@ def test_disable_without_virtual_machines(lab, run, force, annotation):
 
 @pytest.mark.parametrize("annotation", [None, "false", "nonsense"])
 def test_virtual_machines_are_protected(lab, run, annotation):
-    switched_on(lab, run)
+    switched_on(lab)
     annotate(lab, annotation)
     add_machine(lab, KUBEVIRT, "precious")
     status, _, err = run("disable", "vmruntime")
@@ -119,7 +120,7 @@ def test_virtual_machines_are_protected(lab, run, annotation):
 
 
 def test_the_command_finishes_what_was_begun_through_the_resource(lab, run):
-    switched_on(lab, run)
+    switched_on(lab)
     add_machine(lab, KUBEVIRT, "precious")
     lab.enable(enabled=False)
     until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsProtected" or None, "protected")
@@ -134,7 +135,7 @@ def test_the_command_finishes_what_was_begun_through_the_resource(lab, run):
 
 @pytest.mark.parametrize("word", ["maybe", "", "yes"])
 def test_force_takes_true_and_false_alone(lab, run, word):
-    switched_on(lab, run)
+    switched_on(lab)
     status, out, err = run("disable", "vmruntime", f"--force={word}")
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert f"{word!r} is neither true nor false" in err
@@ -151,7 +152,7 @@ def test_without_the_option_the_environment_names_the_cluster(lab):
 
 
 def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, run):
-    switched_on(lab, run)
+    switched_on(lab)
     annotate(lab, "true")
     add_machine(lab, GKE, "precious")
     status, _, err = run("disable", "vmruntime")
@@ -163,7 +164,7 @@ def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, 
 
 @pytest.mark.parametrize(("answer", "deleted"), [(b"y\n", True), (b"n\n", False), (b"\x04", False)])
 def test_with_the_annotation_and_a_terminal_it_asks(lab, run, answer, deleted):
-    switched_on(lab, run)
+    switched_on(lab)
     annotate(lab, "true")
     add_machine(lab, KUBEVIRT, "one")
     ours, theirs = os.openpty()
@@ -183,7 +184,7 @@ def test_with_the_annotation_and_a_terminal_it_asks(lab, run, answer, deleted):
 
 
 def test_force_deletes_every_kind_and_disables(lab, run):
-    switched_on(lab, run)
+    switched_on(lab)
     for number, kind in enumerate(VIRTUAL_MACHINES):
         add_machine(lab, kind, f"machine-{number}")
     status, out, err = run("disable", "vmruntime", "--force=true")
@@ -194,7 +195,7 @@ def test_force_deletes_every_kind_and_disables(lab, run):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run, number):
-    switched_on(lab, run)
+    switched_on(lab)
     add_machine(lab, KUBEVIRT, "slow", finalizers=["example.com/held"])
     words = command("disable", "vmruntime", "--force", "--kubeconfig", str(lab.plane.kubeconfig))
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ended:
@@ -211,7 +212,7 @@ def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run, number):
 
 
 def test_a_disabling_that_was_killed_is_told_with_the_way_out(lab, run):
-    switched_on(lab, run)
+    switched_on(lab)
     path = VM_RUNTIMES.path(VM_RUNTIME_NAME)
     lab.client.patch(path, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
     way_out = f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"

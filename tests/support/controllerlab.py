@@ -5,6 +5,7 @@ statuses. The controller runs with the rights that `deploy/` gives it.
 """
 
 import json
+import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ import waiting
 from controlplane import ControlPlane
 
 from cluster import kubeconfig, node_preflight, shapes
+from cluster.backoff import Backoff
 from cluster.informer import Informer
 from cluster.node_preflight import NodePreflight, NodeStatus
 from cluster.resources import (
@@ -59,7 +61,11 @@ class Agents:
         self._changed = threading.Event()
         self._stop = threading.Event()
         self._informer: Informer[NodePreflight] = Informer(
-            client, NODE_PREFLIGHTS, node_preflight.from_object, on_change=self._changed.set
+            client,
+            NODE_PREFLIGHTS,
+            node_preflight.from_object,
+            on_change=self._changed.set,
+            backoff=Backoff(base=0.1, cap=1.0, random=random.random),
         )
         self._thread = threading.Thread(target=self._run, name="agents", daemon=True)
 
