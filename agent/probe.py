@@ -79,7 +79,14 @@ def _serve(socket: str, host_root: str, config_path: str | None) -> None:
     checks = discovery.discover()
     settings = config.load(config_path, checks)
     own_version = version()
-    runner = Runner(checks, Host(host_root), settings, node=os.uname().nodename, agent_version=own_version)
+    runner = Runner(
+        checks,
+        Host(host_root),
+        settings,
+        node=os.uname().nodename,
+        agent_version=own_version,
+        ahead=True,
+    )
 
     def examine(request: RunRequest) -> Report:
         report = runner.run(
@@ -88,12 +95,16 @@ def _serve(socket: str, host_root: str, config_path: str | None) -> None:
             only=request.only,
             timeout=min(request.timeout, settings.timeout or request.timeout),
         )
-        _reap()
         failed = [result.check_name for result in report.results if not result.passed]
         log.info("run finished", extra={"passed": report.passed, "failed": failed, "stuck": runner.stuck})
         return report
 
+    def rest() -> None:
+        runner.prepare()
+        _reap()
+
     with ExitStack() as ending:
+        ending.callback(runner.close)
         channel = listener = None
         if socket.startswith(CHANNEL):
             channel = inherited(socket)
@@ -111,6 +122,7 @@ def _serve(socket: str, host_root: str, config_path: str | None) -> None:
             listener=listener,
             channel=channel,
             sources=sources,
+            rest=rest,
         ).serve()
 
 

@@ -71,6 +71,7 @@ class Server:
         listener: socket.socket | None = None,
         channel: socket.socket | None = None,
         sources: Sequence[Source] = (),
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         """Prepares to serve.
 
@@ -81,12 +82,14 @@ class Server:
             listener: Socket on which clients connect.
             channel: Socket of the only client; serving ends with it.
             sources: What tells of changes of the device.
+            rest: Called when nobody waits for a run: time for what need not be done while somebody does.
         """
         self._examine = examine
         self._welcome = welcome
         self._monotonic = monotonic
         self._listener = listener
         self._sources = sources
+        self._rest = rest
         self._only: Client | None = None
         self._clients: dict[int, Client] = {}
         self._waiting: deque[Client] = deque()
@@ -114,6 +117,8 @@ class Server:
 
     def _loop(self) -> None:
         while self._only is None or self._only.socket.fileno() in self._clients:
+            if not self._waiting:
+                self._rest()
             for key, _ in self._selector.select(self._timeout()):
                 key.data()
             now = self._monotonic()

@@ -6,7 +6,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import FileIO, TextIOWrapper
 from typing import NamedTuple, NoReturn, TextIO
@@ -36,6 +36,18 @@ class Task(NamedTuple):
 
     check: Check
     settings: Mapping[str, Threshold]
+
+
+class Orders(NamedTuple):
+    """What a child is to do.
+
+    Attributes:
+        tasks: The checks to ask, in order.
+        use_emulation: VMs may run under software emulation.
+    """
+
+    tasks: Sequence[Task]
+    use_emulation: bool
 
 
 class Answer(NamedTuple):
@@ -166,11 +178,11 @@ def stream_to(output: int) -> TextIO:
     return TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)
 
 
-def settle(pipe: int, stream: TextIO) -> None:
+def settle(pipes: Sequence[int], stream: TextIO) -> None:
     """Makes a forked child's surroundings its own: descriptors, streams, limits, memory.
 
-    Every inherited descriptor but ``pipe`` is closed (a listening socket, for one, must not be kept open by a
-    check that hangs), standard input is empty, standard output and error go to ``stream``.
+    Every inherited descriptor but those of ``pipes`` is closed (a listening socket, for one, must not be kept
+    open by a check that hangs), standard input is empty, standard output and error go to ``stream``.
 
     Raises:
         OSError: The kernel's answer.
@@ -182,7 +194,7 @@ def settle(pipe: int, stream: TextIO) -> None:
     empty, end = os.pipe()
     os.dup2(empty, 0)
     os.close(end)
-    _close_others({0, 1, 2, pipe, output})
+    _close_others({0, 1, 2, output, *pipes})
     # The inherited streams hold what the parent has not written yet.
     sys.stdout = sys.stderr = stream
     # What the parent made stays shared with it: the collector would touch, and so copy, all of it.
@@ -213,23 +225,33 @@ def _close_others(kept: set[int]) -> None:
 
 
 def main(
-    tasks: Sequence[Task],
+    orders: Callable[[], Orders],
     host: Host,
     findings: Mapping[str, Finding],
     *,
-    use_emulation: bool,
     pipe: int,
+    others: Sequence[int],
     stream: TextIO,
     lifetime: float,
 ) -> NoReturn:
-    """The forked child's whole life; see `ask_all` for the arguments.
+    """The forked child's whole life.
 
-    Its parent ends it sooner; ``lifetime`` (in seconds) is for the case that the parent itself was killed.
+    Its parent ends it sooner; ``lifetime`` is for the case that the parent itself was killed.
+
+    Args:
+        orders: Returns what is to be done, as soon as that is known.
+        host: The machine.
+        findings: What earlier children found, by name of check.
+        pipe: Descriptor of the pipe's end that answers go to.
+        others: Descriptors that ``orders`` needs.
+        stream: What the checks print to.
+        lifetime: Seconds that it may live after it was told what to do.
     """
     status = 1
     try:
+        settle((pipe, *others), stream)
+        tasks, use_emulation = orders()
         signal.setitimer(signal.ITIMER_REAL, lifetime)
-        settle(pipe, stream)
         ask_all(tasks, host, findings, use_emulation=use_emulation, pipe=pipe)
         status = 0
     except BaseException as error:  # noqa: BLE001 -- nothing may unwind into the parent's frames

@@ -4,24 +4,21 @@ A check that hangs, crashes, is killed or prints without end costs its own answe
 it left behind are killed, and a new child goes on with the rest. This process opens no device.
 """
 
-import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from preflight.attempt import Attempt
 from preflight.check import Check
-from preflight.child import Answer, Task, stream_to
-from preflight.child import main as child_main
+from preflight.child import Answer, Task
+from preflight.children import Children
 from preflight.clock import rfc3339
 from preflight.config import Config
 from preflight.host import Host
 from preflight.ordering import closure, order
 from preflight.outcomes import CRASHED, RUNNER_OUTCOMES, TIMED_OUT
-from preflight.process import fork, kill_group, pipe, sweep
+from preflight.process import kill_group
 from preflight.report import Report
 from preflight.result import Finding, Result
-from preflight.stuck import Stuck
 from preflight.verdict import judge, mode_of, passed
 
 
@@ -44,6 +41,7 @@ class Runner:
         monotonic: Callable[[], float] = time.monotonic,
         kill: Callable[[int], None] = kill_group,
         patience: float = 1.0,
+        ahead: bool = False,
     ) -> None:
         """Prepares runs; nothing is read or run yet.
 
@@ -57,6 +55,7 @@ class Runner:
             monotonic: Clock for deadlines, in seconds.
             kill: Sends SIGKILL to a process and its group.
             patience: Seconds that a killed process has to end before it counts as stuck.
+            ahead: A run leaves waiting for its child's end to `prepare`, which is called when there is time.
         """
         self.checks = order(checks)
         self._host = host
@@ -65,19 +64,23 @@ class Runner:
         self._agent_version = agent_version
         self._now = now
         self._monotonic = monotonic
-        self._kill = kill
-        self._patience = patience
-        self._stuck: list[Stuck] = []
-        self._groups: set[int] = set()
+        self._ahead = ahead
+        self._children = Children(
+            host, seconds=config.seconds, monotonic=monotonic, kill=kill, patience=patience
+        )
 
     @property
     def stuck(self) -> int:
         """The number of children that could not be killed and are still there."""
-        for stuck in list(self._stuck):
-            if stuck.child.ended():
-                stuck.child.collect()
-                self._stuck.remove(stuck)
-        return len(self._stuck)
+        return len(self._children.stuck)
+
+    def prepare(self) -> None:
+        """Has the next run's child made ahead, for a process that runs the suite again and again."""
+        self._children.prepare([Task(check, self._config.thresholds(check)) for check in self.checks])
+
+    def close(self) -> None:
+        """Ends what `prepare` has made."""
+        self._children.close()
 
     def run(
         self,
@@ -128,7 +131,13 @@ class Runner:
 
         limit = self._config.timeout if timeout is None else timeout
         tasks = [Task(check, self._config.thresholds(check)) for check in closure(self.checks, asked)]
-        self._run_all(tasks, findings, record, use_emulation=use_emulation, seconds=limit)
+        ended = False
+        try:
+            self._run_all(tasks, findings, record, use_emulation=use_emulation, seconds=limit)
+            ended = True
+        finally:
+            if not (ended and self._ahead):
+                self._children.collect()
         ordered = tuple(results[check.name] for check in self.checks if check.name in results)
         return Report(
             node=self._node,
@@ -152,9 +161,9 @@ class Runner:
         use_emulation: bool,
         seconds: float | None,
     ) -> None:
-        self._sweep()
         limit = _Limit(float("inf") if seconds is None else self._monotonic() + seconds, seconds or 0.0)
         while tasks:
+            self._children.collect()
             tasks = self._without_stuck(tasks, record)
             if self._monotonic() >= limit.end:
                 for task in tasks:
@@ -174,7 +183,7 @@ class Runner:
     ) -> list[Task]:
         """Forks a child that asks ``tasks``; returns those that still have no answer when it has ended."""
         try:
-            attempt = self._fork(tasks, findings, use_emulation=use_emulation)
+            attempt = self._children.make(tasks, findings, use_emulation=use_emulation)
         except OSError as error:
             finding = CRASHED(
                 f"no process could be made for it: {error.strerror}",
@@ -203,56 +212,16 @@ class Runner:
                 return tasks[index + 1 :]
             return []
         finally:
-            self._end(attempt, task.check)
-
-    def _fork(self, tasks: list[Task], findings: dict[str, Finding], *, use_emulation: bool) -> Attempt:
-        opened: list[int] = []
-        try:
-            opened += pipe()
-            opened += pipe()
-            answers, answers_end, output, output_end = opened
-            stream = stream_to(output_end)
-            child = fork(
-                lambda: child_main(
-                    tasks,
-                    self._host,
-                    findings,
-                    use_emulation=use_emulation,
-                    pipe=answers_end,
-                    stream=stream,
-                    lifetime=sum(self._config.seconds(task.check) for task in tasks) + self._patience,
-                )
-            )
-        except OSError:
-            for descriptor in opened:
-                os.close(descriptor)
-            raise
-        os.close(answers_end)
-        os.close(output_end)
-        return Attempt(child, answers, output, patience=self._patience, monotonic=self._monotonic)
-
-    def _end(self, attempt: Attempt, check: Check) -> None:
-        """Kills a child and all that it left behind; one that cannot be killed is remembered."""
-        attempt.close()
-        self._kill(attempt.child.pid)
-        if attempt.child.wait(self._patience):
-            attempt.child.collect()
-        else:
-            self._stuck.append(Stuck(attempt.child, check))
-        self._groups.add(attempt.child.pid)
-        self._sweep()
-
-    def _sweep(self) -> None:
-        stuck = {one.child.pid for one in self._stuck}
-        self._groups = {group for group in self._groups if group in stuck or not sweep(group)}
+            self._children.end(attempt, task.check)
 
     def _without_stuck(self, tasks: list[Task], record: Callable[[Check, Answer], None]) -> list[Task]:
         """Answers the checks that a stuck child holds up, and returns the others."""
-        if not self.stuck:
+        stuck = self._children.stuck
+        if not stuck:
             return tasks
         left = []
         for task in tasks:
-            holder = next((stuck for stuck in self._stuck if stuck.holds_up(task.check)), None)
+            holder = next((one for one in stuck if one.holds_up(task.check)), None)
             if holder is None:
                 left.append(task)
             else:

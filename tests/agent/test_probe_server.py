@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from reports import report
+from waiting import until
 
 from agent import probe_server, wire
 from agent.devices import Directory
@@ -64,12 +65,14 @@ class Bench:
         self.path = path
         self.requests: list[RunRequest] = []
         self.report: Callable[[], Report] = lambda: REPORT
+        self.rested: list[int] = []
         self.server = Server(
             self.examine,
             welcome=lambda: Welcome("0.1.0", 1, 0),
             monotonic=time.monotonic,
             listener=listen(path),
             sources=[Directory(dev)],
+            rest=lambda: self.rested.append(len(self.requests)),
         )
         self.peers: list[Peer] = []
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -288,3 +291,18 @@ def test_serving_on_a_channel_ends_with_it() -> None:
     ours.close()
     thread.join(20)
     assert not thread.is_alive()
+
+
+def test_what_need_not_be_done_while_somebody_waits_is_done_afterwards(bench: Bench) -> None:
+    seen: list[int] = []
+
+    def look() -> Report:
+        seen.extend(bench.rested)
+        return REPORT
+
+    bench.report = look
+    peer = bench.connect()
+    peer.send(RunRequest(5))
+    assert peer.receive() == Answer(REPORT)
+    assert set(seen) == {0}
+    until(lambda: bench.rested[-1] == 1, "the rest")

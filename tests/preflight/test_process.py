@@ -161,9 +161,9 @@ def test_what_checks_leave_behind_is_collected_by_the_first_process_of_a_contain
         for _ in range(3):
             suite.run()
         end = time.monotonic() + 30
-        while suite._groups and time.monotonic() < end:
+        while suite._children._groups and time.monotonic() < end:
             time.sleep(0.01)
-            suite._sweep()
+            suite._children.collect()
         try:
             print(os.waitpid(-1, os.WNOHANG))
         except ChildProcessError:
