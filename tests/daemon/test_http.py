@@ -156,10 +156,12 @@ def test_client_that_takes_no_answer_is_dropped(shown: Daemon, monkeypatch: pyte
     monkeypatch.setattr(daemon.http, "PATIENCE", 0.2)
     routes = {"/large": lambda: ("text/plain", b"x" * 50_000_000)}
     server = serve(LOOPBACK, registry=shown.registry, ready=lambda: None, page=shown.page, routes=routes)
+    dropped, drop = threading.Event(), server._drop
+    monkeypatch.setattr(server, "_drop", lambda connection: (drop(connection), dropped.set()))
     try:
         with socket.create_connection(("127.0.0.1", server.address.port), timeout=10) as deaf:
             deaf.sendall(b"GET /large HTTP/1.1\r\n\r\n")
-            threading.Event().wait(0.5)
+            assert dropped.wait(20)
             assert ask(server, "/healthz")[0] == 200
             received = 0
             with contextlib.suppress(ConnectionResetError):

@@ -1,8 +1,10 @@
 """Signals to real processes."""
 
+import json
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -57,12 +59,27 @@ def test_body_that_does_not_end_is_cut_off_with_status_zero() -> None:
     assert "did not stop in time" in log
 
 
+FAILING = "threading.Thread(target=lambda: 1 / 0, name='worker').start(); "
+
+
+@pytest.mark.parametrize("body", ["stop.wait()", "time.sleep(600)"])
+def test_thread_that_fails_ends_the_daemon_with_status_one(body: str) -> None:
+    process = start(FAILING + body)
+    output, log = process.communicate(timeout=30)
+    assert (process.returncode, output) == (1, "")
+    first = json.loads(log.splitlines()[0])
+    assert (first["event"], first["thread"]) == ("a thread failed, stopping", "worker")
+    assert "ZeroDivisionError" in first["exception"]
+
+
 def test_handlers_are_put_back() -> None:
     from daemon import lifecycle
 
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    hook = threading.excepthook
     with lifecycle.stopping() as stop:
         assert not stop.is_set()
         signal.raise_signal(signal.SIGTERM)
         assert stop.wait(10)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == before
+    assert threading.excepthook is hook
