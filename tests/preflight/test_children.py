@@ -31,6 +31,8 @@ def whoami(host: object, run: object) -> object:
 def ready(*checks: Check) -> Iterator[Runner]:
     """A runner whose next child is made, and that leaves nothing behind."""
     before = (sorted(os.listdir("/proc/self/fd")), children())
+    others.clear()
+    others.update(before[1])
     runner = Runner(checks, Host(), Config(), node="n", agent_version="1", ahead=True)
     runner.prepare()
     yield runner
@@ -38,8 +40,18 @@ def ready(*checks: Check) -> Iterator[Runner]:
     assert (sorted(os.listdir("/proc/self/fd")), children()) == before
 
 
+others: set[int] = set()
+"""Children that were there before: those of other tests' fixtures."""
+
+
 def children() -> list[int]:
     return sorted(child.pid for child in psutil.Process().children())
+
+
+def waiting_one() -> int:
+    """Returns the child that was made ahead."""
+    (child,) = set(children()) - others
+    return child
 
 
 def gone(process: int) -> bool:
@@ -57,10 +69,10 @@ def results(runner: Runner, **options: object) -> dict[str, str]:
 
 def test_the_child_that_waits_runs_the_suite() -> None:
     with ready(fake("A", whoami), fake("B", whoami)) as runner:
-        (waits,) = children()
+        waits = waiting_one()
         assert results(runner) == {"A": str(waits), "B": str(waits)}
         runner.prepare()
-        (another,) = children()
+        another = waiting_one()
         assert another != waits
         assert results(runner) == {"A": str(another), "B": str(another)}
 
@@ -90,7 +102,7 @@ def test_where_none_waits_one_is_made() -> None:
 
 def test_one_that_was_killed_while_it_waited_costs_no_answer() -> None:
     with ready(fake("A", whoami)) as runner:
-        (waits,) = children()
+        waits = waiting_one()
         os.kill(waits, signal.SIGKILL)
         waiting.until(lambda: gone(waits), "its end")
         assert results(runner)["A"] not in (str(waits), "")
@@ -99,9 +111,11 @@ def test_one_that_was_killed_while_it_waited_costs_no_answer() -> None:
 
 def test_the_number_of_one_that_somebody_else_collected_is_not_signalled(monkeypatch) -> None:
     killed: list[int] = []
+    others.clear()
+    others.update(children())
     runner = Runner([fake("A", whoami)], Host(), Config(), node="n", agent_version="1", kill=killed.append)
     runner.prepare()
-    (waits,) = children()
+    waits = waiting_one()
     os.kill(waits, signal.SIGKILL)
     os.waitpid(waits, 0)
     runner.close()
@@ -110,7 +124,7 @@ def test_the_number_of_one_that_somebody_else_collected_is_not_signalled(monkeyp
 
 def test_one_that_crashes_costs_its_own_answer_only() -> None:
     with ready(fake("A"), fake("B", lambda host, run: os.abort()), fake("C", whoami)) as runner:
-        (waits,) = children()
+        waits = waiting_one()
         said = results(runner)
         assert "SIGABRT" in said["B"]
         assert said["C"] != str(waits)
