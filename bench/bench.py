@@ -37,16 +37,23 @@ class Probe:
         self._process = subprocess.Popen([PROGRAM, "probe", "--socket", path, "--log-level=error"])
         self._socket = socket.socket(socket.AF_UNIX)
         self._decoder = framing.Decoder(wire.MAX_REPLY)
-        end = time.monotonic() + 10
+        try:
+            self._connect(path, time.monotonic() + 10)
+            self._ask(wire.Hello())
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, path: str, end: float) -> None:
         while True:
             try:
                 self._socket.connect(path)
-                break
             except (FileNotFoundError, ConnectionRefusedError):
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.02)
-        self._ask(wire.Hello())
+            else:
+                return
 
     def _ask(self, request: wire.Request) -> wire.Reply:
         self._socket.sendall(wire.encode_request(request))
