@@ -5,11 +5,8 @@ Documentation/networking/tuntap.rst). The list of modules says nothing here: the
 and ``/sys/module/tun`` is then absent.
 """
 
-import os
-
 from linux import device_node
 from linux.device_node import Answer
-from linux.errors import words
 from preflight.check import BLOCKING, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown
@@ -31,39 +28,26 @@ ACCESS_DENIED = unknown(
 )
 OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
 
+OUTCOMES = {
+    Answer.OPENS: AVAILABLE,
+    Answer.ABSENT: DEVICE_MISSING,
+    Answer.NOT_A_DEVICE: NOT_A_DEVICE,
+    Answer.OTHER_DEVICE: WRONG_DEVICE,
+    Answer.NO_DRIVER: DRIVER_MISSING,
+    Answer.DENIED: ACCESS_DENIED,
+    Answer.FAILED: OPEN_FAILED,
+}
+
 
 @check(
     "Tun",
     question="Can virtual machines have TAP network interfaces?",
     weight=BLOCKING,
-    outcomes=(
-        AVAILABLE,
-        DEVICE_MISSING,
-        NOT_A_DEVICE,
-        WRONG_DEVICE,
-        DRIVER_MISSING,
-        ACCESS_DENIED,
-        OPEN_FAILED,
-    ),
+    outcomes=tuple(OUTCOMES.values()),
     reads=("/dev/net/tun: open",),
     source="kernel: Documentation/networking/tuntap.rst",
 )
 def tun(host: Host, run: Run) -> Finding:
     """Opens the clone device; no interface is created."""
-    try:
-        number = host.stat(PATH).st_rdev
-        if number and (os.major(number), os.minor(number)) != NUMBER:
-            return WRONG_DEVICE(
-                f"{PATH} is {os.major(number)}:{os.minor(number)}, tun is 10:200; it was not opened"
-            )
-        host.open_device(PATH).close()
-    except OSError as error:
-        outcome = {
-            Answer.ABSENT: DEVICE_MISSING,
-            Answer.NO_DRIVER: DRIVER_MISSING,
-            Answer.NOT_A_DEVICE: NOT_A_DEVICE,
-            Answer.DENIED: ACCESS_DENIED,
-            Answer.OTHER: OPEN_FAILED,
-        }[device_node.answer(error)]
-        return outcome(f"opening {PATH}: {words(error.errno or 0)}", evidence={PATH: words(error.errno or 0)})
-    return AVAILABLE(f"{PATH} opens")
+    trial = device_node.try_to_open(host, PATH, NUMBER)
+    return OUTCOMES[trial.answer](trial.told, evidence={PATH: trial.seen})

@@ -4,11 +4,8 @@ Opens ``/dev/vhost-net`` (kernel: drivers/vhost/net.c), which KubeVirt asks for 
 Without it packets take a detour through QEMU: slower, but they arrive; hence advisory.
 """
 
-import os
-
 from linux import device_node
 from linux.device_node import Answer
-from linux.errors import words
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown
@@ -31,39 +28,26 @@ ACCESS_DENIED = unknown(
 )
 OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
 
+OUTCOMES = {
+    Answer.OPENS: AVAILABLE,
+    Answer.ABSENT: DEVICE_MISSING,
+    Answer.NOT_A_DEVICE: NOT_A_DEVICE,
+    Answer.OTHER_DEVICE: WRONG_DEVICE,
+    Answer.NO_DRIVER: DRIVER_MISSING,
+    Answer.DENIED: ACCESS_DENIED,
+    Answer.FAILED: OPEN_FAILED,
+}
+
 
 @check(
     "VhostNet",
     question="Can the kernel carry virtual machines' network packets (vhost)?",
     weight=ADVISORY,
-    outcomes=(
-        AVAILABLE,
-        DEVICE_MISSING,
-        NOT_A_DEVICE,
-        WRONG_DEVICE,
-        DRIVER_MISSING,
-        ACCESS_DENIED,
-        OPEN_FAILED,
-    ),
+    outcomes=tuple(OUTCOMES.values()),
     reads=("/dev/vhost-net: open",),
     source="kernel: drivers/vhost/net.c",
 )
 def vhost_net(host: Host, run: Run) -> Finding:
     """Opens the device; nothing is set up."""
-    try:
-        number = host.stat(PATH).st_rdev
-        if number and (os.major(number), os.minor(number)) != NUMBER:
-            return WRONG_DEVICE(
-                f"{PATH} is {os.major(number)}:{os.minor(number)}, vhost-net is 10:238; it was not opened"
-            )
-        host.open_device(PATH).close()
-    except OSError as error:
-        outcome = {
-            Answer.ABSENT: DEVICE_MISSING,
-            Answer.NO_DRIVER: DRIVER_MISSING,
-            Answer.NOT_A_DEVICE: NOT_A_DEVICE,
-            Answer.DENIED: ACCESS_DENIED,
-            Answer.OTHER: OPEN_FAILED,
-        }[device_node.answer(error)]
-        return outcome(f"opening {PATH}: {words(error.errno or 0)}", evidence={PATH: words(error.errno or 0)})
-    return AVAILABLE(f"{PATH} opens")
+    trial = device_node.try_to_open(host, PATH, NUMBER)
+    return OUTCOMES[trial.answer](trial.told, evidence={PATH: trial.seen})

@@ -1,8 +1,12 @@
-"""Tells what stands at a device's path, and who may open it (inode(7), path_resolution(7)); pure."""
+"""Tells what stands at a device's path, who may open it, and whether it opens (inode(7))."""
 
 import errno
+import os
 import stat
 from enum import Enum, auto
+from typing import NamedTuple, Protocol
+
+from linux.errors import code, words
 
 _KINDS = (
     (stat.S_ISREG, "a plain file"),
@@ -39,13 +43,15 @@ def name(identifier: int, database: str) -> str:
 
 
 class Answer(Enum):
-    """What an error of opening a device means."""
+    """What opening a device comes to."""
 
+    OPENS = auto()
     ABSENT = auto()
     NO_DRIVER = auto()
     NOT_A_DEVICE = auto()
+    OTHER_DEVICE = auto()
     DENIED = auto()
-    OTHER = auto()
+    FAILED = auto()
 
 
 _ANSWERS = {
@@ -60,6 +66,54 @@ _ANSWERS = {
 }
 
 
-def answer(error: OSError) -> Answer:
-    """Classifies the kernel's answer to opening a device."""
-    return _ANSWERS.get(error.errno or 0, Answer.OTHER)
+class Opened(Protocol):
+    """An open device."""
+
+    def close(self) -> None:
+        """Closes it."""
+
+
+class Opener(Protocol):
+    """A host's devices; ``preflight.host.Host`` is one. Both raise OSError with the kernel's answer."""
+
+    def stat(self, path: str) -> os.stat_result:
+        """Returns a file's status."""
+
+    def open_device(self, path: str) -> Opened:
+        """Opens a character device; ENOTTY where the path is none."""
+
+
+class Trial(NamedTuple):
+    """What came of opening a device.
+
+    Attributes:
+        answer: What it comes to.
+        told: The same in words: what was tried and what came back.
+        seen: The device's number, or the error's name.
+    """
+
+    answer: Answer
+    told: str
+    seen: str
+
+
+def try_to_open(host: Opener, path: str, number: tuple[int, int]) -> Trial:
+    """Opens a device and closes it; one with another number is not opened, for it may be anything.
+
+    Args:
+        host: The host.
+        path: Where the device should stand.
+        number: Its major and minor number.
+    """
+    wanted = f"{number[0]}:{number[1]}"
+    try:
+        found = host.stat(path).st_rdev
+        seen = f"{os.major(found)}:{os.minor(found)}"
+        if found and seen != wanted:
+            return Trial(Answer.OTHER_DEVICE, f"{path} is {seen}, not {wanted}; it was not opened", seen)
+        host.open_device(path).close()
+    except OSError as error:
+        failure = error.errno or 0
+        answer = _ANSWERS.get(failure, Answer.FAILED)
+        return Trial(answer, f"opening {path}: {words(failure)}", code(failure))
+    return Trial(Answer.OPENS, f"{path} opens", seen)
