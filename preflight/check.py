@@ -37,12 +37,14 @@ class Setting(NamedTuple):
         default: The value where nothing is configured; also fixes the type.
         description: One sentence for `checks explain` and the reference page.
         minimum: The least valid value of an integer setting.
+        pattern: Regular expression that a text setting matches as a whole.
     """
 
     name: str
     default: Threshold
     description: str
     minimum: int | None = None
+    pattern: str | None = None
 
 
 class Run(NamedTuple):

@@ -15,6 +15,7 @@ TOML::
 Strict: a key that nobody knows is an error, because a misspelt threshold would be no threshold.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -185,6 +186,8 @@ class _Reader:
         if isinstance(setting.default, str):
             if not isinstance(value, str):
                 raise self._error(key, "not a string")
+            if setting.pattern is not None and not re.fullmatch(setting.pattern, value):
+                raise self._error(key, f"{value[:80]!r} does not match {setting.pattern}")
             return value
         if isinstance(value, bool) or not isinstance(value, int):
             raise self._error(key, "not a whole number")

@@ -68,16 +68,30 @@ def _faults_of_settings(settings: tuple[object, ...]) -> Iterator[str]:
         if not isinstance(setting, Setting):
             yield f"{_shown(setting)} is no setting"
             continue
-        name, default, description, minimum = _items(setting)
+        name, default, description, minimum, pattern = _items(setting)
         if not (isinstance(name, str) and _KEY.fullmatch(name)):
             yield f"its setting {_shown(name)} is no key of TOML"
         elif isinstance(default, bool) or not isinstance(default, int | str):
             yield f"its setting {name} is {_shown(default)} by default, neither a whole number nor text"
         elif not isinstance(description, str) or not isinstance(minimum, int | None):
             yield f"its setting {name} has a description that is no text, or a minimum that is no number"
+        elif fault := _fault_of_default(default, minimum, pattern):
+            yield f"its setting {name} {fault}"
         elif name in names:
             yield f"its setting {name} is there twice, or every check's"
         names.append(name)
+
+
+def _fault_of_default(default: int | str, minimum: int | None, pattern: object) -> str:
+    if isinstance(default, int):
+        return "is less than its minimum by default" if minimum is not None and default < minimum else ""
+    if pattern is None:
+        return ""
+    try:
+        matches = isinstance(pattern, str) and re.fullmatch(pattern, default)
+    except re.error as error:
+        return f"has a pattern that is no regular expression: {error}"
+    return "" if matches else f"is {default!r} by default, which does not match {_shown(pattern)}"
 
 
 def _items(value: object) -> tuple[object, ...]:

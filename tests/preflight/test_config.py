@@ -14,7 +14,7 @@ MEMORY = fake(
     timeout=5.0,
     settings=(
         Setting("minimum_bytes", 1 << 30, "Least memory.", minimum=0),
-        Setting("path", "/var", "Where disks are."),
+        Setting("path", "/var", "Where disks are.", pattern="/[a-z/]*"),
     ),
 )
 TUN = fake("Tun", timeout=5.0)
@@ -83,6 +83,8 @@ def test_nothing_said_is_the_default() -> None:
         ("[checks.Memory]\nminimum_bytes = 1.5", "checks.Memory.minimum_bytes: not a whole number"),
         ("[checks.Memory]\nminimum_bytes = true", "checks.Memory.minimum_bytes: not a whole number"),
         ("[checks.Memory]\npath = 1", "checks.Memory.path: not a string"),
+        ('[checks.Memory]\npath = "var"', "checks.Memory.path: 'var' does not match /[a-z/]*"),
+        ('[checks.Memory]\npath = "/var\\n"', r"checks.Memory.path: '/var\n' does not match /[a-z/]*"),
         ("[checks.Tun]\n[checks.Tun]", "not TOML: Cannot declare"),
         ("a = 1\na = 2", "not TOML: Cannot overwrite a value"),
         ("[run", "not TOML: "),

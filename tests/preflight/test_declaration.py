@@ -61,6 +61,23 @@ def test_nothing_is_wrong_with_our_own(check: Check) -> None:
             {"settings": (Setting("minimum", 1, None),)},
             "its setting minimum has a description that is no text, or a minimum that is no number",
         ),
+        (
+            {"settings": (Setting("minimum", 1, "", minimum=2),)},
+            "its setting minimum is less than its minimum by default",
+        ),
+        ({"settings": (Setting("path", "/", "", pattern="/.*"),)}, None),
+        (
+            {"settings": (Setting("path", "x", "", pattern="/.*"),)},
+            "its setting path is 'x' by default, which does not match '/.*'",
+        ),
+        (
+            {"settings": (Setting("path", "x", "", pattern=5),)},
+            "its setting path is 'x' by default, which does not match 5",
+        ),
+        (
+            {"settings": (Setting("path", "x", "", pattern="*"),)},
+            "its setting path has a pattern that is no regular expression: nothing to repeat at position 0",
+        ),
         ({"settings": (Setting("weight", 1, ""),)}, "its setting weight is there twice, or every check's"),
         ({"settings": 2 * (Setting("x", 1, ""),)}, "its setting x is there twice, or every check's"),
     ],
