@@ -1,6 +1,10 @@
 """Parses ``/proc/cmdline`` (kernel: Documentation/admin-guide/kernel-parameters.rst)."""
 
+import re
 from typing import NamedTuple
+
+_WORD = re.compile(r'(?:[^" \t\n\v\f\r]+|"[^"]*(?:"|\Z))+')
+"""White space in double quotes does not end a word; a quote that nobody closes lasts to the end."""
 
 
 class CommandLine(NamedTuple):
@@ -31,18 +35,24 @@ def normal(name: str) -> str:
 
 
 def parse(text: str) -> CommandLine:
-    """Parses the line; a value in double quotes may hold spaces; what follows ``--`` is for init."""
+    """Parses the line as the kernel does (lib/cmdline.c, next_arg); what follows ``--`` is for init."""
     values: dict[str, list[str]] = {}
-    for word in _words(text):
-        if word == "--":
+    for word in _WORD.findall(text):
+        name, value = _parameter(word)
+        if name == "--" and value is None:
             break
-        name, _, value = word.partition("=")
-        values.setdefault(normal(name), []).append(value)
+        values.setdefault(normal(name), []).append(value or "")
     return CommandLine(values)
 
 
-def _words(text: str) -> list[str]:
-    parts = text.split('"')
-    # The odd ones stood in quotes; no kernel parameter holds a NUL.
-    parts[1::2] = ["\0".join(part.split(" ")) for part in parts[1::2]]
-    return [word.replace("\0", " ") for word in "".join(parts).split()]
+def _parameter(word: str) -> tuple[str, str | None]:
+    """Takes a word apart; quotes are taken off around the whole and around the value, nowhere else."""
+    quoted = word.startswith('"')
+    word = word[quoted:]
+    equals = word.find("=", 1)
+    if equals < 0:
+        return (word.removesuffix('"') if quoted else word), None
+    name, value = word[:equals], word[equals + 1 :]
+    if value.startswith('"'):
+        return name, value[1:].removesuffix('"')
+    return name, value.removesuffix('"') if quoted else value

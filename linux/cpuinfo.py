@@ -52,7 +52,7 @@ def parse(text: str) -> CPUInfo:
     common: frozenset[str] = frozenset()
     first: dict[str, str] = {}
     number = -1
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, colon, value = line.partition(":")
         if not colon:
             continue

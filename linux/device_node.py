@@ -35,7 +35,7 @@ def may_read_and_write(mode: int, owner: int, group: int, user: int, groups: fro
 
 def name(identifier: int, database: str) -> str:
     """Returns the name that ``/etc/passwd`` or ``/etc/group`` has for a number, else the number."""
-    for line in database.splitlines():
+    for line in database.split("\n"):
         fields = line.split(":")
         if len(fields) > 2 and fields[2] == str(identifier):
             return fields[0]

@@ -124,7 +124,7 @@ def identify(
     named = _by_dmi(dmi)
     if named is not None:
         return named
-    program = next((line for line in sysinfo.splitlines() if "Control Program" in line), "")
+    program = next((line for line in sysinfo.split("\n") if "Control Program" in line), "")
     if program:
         return Z_VM if "z/VM" in program else KVM
     if hypervisor_type.strip() == "xen":

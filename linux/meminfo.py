@@ -7,7 +7,7 @@ def total(text: str) -> int:
     Raises:
         ValueError: There is no such line, or it holds no number of kB.
     """
-    for line in text.splitlines():
+    for line in text.split("\n"):
         name, colon, rest = line.partition(":")
         if name == "MemTotal" and colon:
             amount, _, unit = rest.strip().partition(" ")

@@ -1,5 +1,6 @@
 """Parses modprobe's configuration (modprobe.d(5)) and tells what forbids a module."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -49,13 +50,21 @@ def forbidding(file: str, text: str, modules: Iterable[str]) -> list[Rule]:
     """
     wanted = frozenset(map(normal, modules))
     rules: list[Rule] = []
-    for line in text.replace("\\\n", " ").splitlines():
-        words = line.split()
+    for line in _lines(text):
+        words = [word for word in re.split("[ \t]", line) if word]
         if len(words) < 2 or normal(words[1]) not in wanted:
             continue
         if words[0] == "blacklist" or (words[0] == "install" and not _loads(words[2:])):
             rules.append(Rule(file, " ".join(words)))
     return rules
+
+
+def _lines(text: str) -> list[str]:
+    """Returns lines as kmod reads them (shared/util.c, freadline_wrapped).
+
+    A backslash joins a line with the next one, and is itself dropped before anything else.
+    """
+    return re.sub(r"\\(.?)", lambda escaped: escaped[1].strip("\n"), text, flags=re.DOTALL).split("\n")
 
 
 def _loads(command: list[str]) -> bool:

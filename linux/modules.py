@@ -36,7 +36,7 @@ def named(text: str, wanted: frozenset[str]) -> frozenset[str]:
     A line's module is the file name before the first colon without ``.ko`` and what compresses it.
     """
     found = set()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if ".ko" not in line:
             continue
         name = normal(line.partition(":")[0].rpartition("/")[2].partition(".ko")[0].strip())
@@ -47,4 +47,4 @@ def named(text: str, wanted: frozenset[str]) -> frozenset[str]:
 
 def loaded(text: str) -> frozenset[str]:
     """Returns the names that ``/proc/modules`` lists (proc_modules(5)), each matched whole."""
-    return frozenset(normal(line.split()[0]) for line in text.splitlines() if line.strip())
+    return frozenset(normal(line.split()[0]) for line in text.split("\n") if line.strip())

@@ -20,7 +20,7 @@ class Mount(NamedTuple):
 def parse(text: str) -> list[Mount]:
     """Returns the mounts in order; lines that are none are left out."""
     mounts: list[Mount] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         left, dash, right = line.partition(" - ")
         fields, source = left.split(" "), right.split(" ")
         if dash and len(fields) >= 6:

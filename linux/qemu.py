@@ -55,7 +55,7 @@ def version(output: bytes) -> str:
     for line in output.splitlines():
         try:
             message = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if not isinstance(message, dict):
             continue
