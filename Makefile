@@ -15,7 +15,7 @@ endef
 export NEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format demo bench tools lock clean
+.PHONY: help setup run test lint format demo bench lab tools lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,7 +40,7 @@ lint: $(STAMP) ## formatting, rules, types, borders of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/support bench requirements
+	$(BIN)/mypy tests/support bench lab requirements
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## format and fix what can be fixed
@@ -52,6 +52,9 @@ demo: $(STAMP) ## the cluster side, on a control plane on loopback
 
 bench: $(STAMP) ## side-by-side measurements against the reference tools
 	@$(BIN)/python bench/bench.py
+
+lab: $(STAMP) ## machines with real kernels under emulation, judged; ARGS='x86/*' chooses, ARGS=--help
+	@$(BIN)/python -m lab $(ARGS)
 
 tools: $(STAMP) ## build the programs of the tests' control plane into the cache (make test does it too)
 	@$(BIN)/python tests/support/toolchain.py

@@ -1,0 +1,253 @@
+"""What a machine boots: a kernel, and archives for its first file system.
+
+They are made of Debian's packages and this project. Each archive is kept below the cache under a name that is
+a hash of what it is made of.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from lab import cpio
+from lab.apt import Suite, UnavailableError
+from lab.architecture import Architecture, Kernel
+
+PROJECT = Path(__file__).parents[1]
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vm-preflight" / "lab"
+ARCHIVE = "archive.cpio"
+KERNEL = "kernel"
+RECIPE = "1"
+"""Raised whenever the same packages would make another archive."""
+
+KEPT_SECONDS = 24 * 3600
+"""How long an archive is kept once another one has taken its place."""
+
+EVERYWHERE = ("python3", "kmod", "busybox", "util-linux")
+_KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules)-\d")
+_PYTHON = "usr/lib/python3/dist-packages"
+_PURE = ("psutil", "py-cpuinfo")
+"""What the checks use beside the standard library."""
+
+_PROGRAM = "#!/usr/bin/python3\nfrom cli.main import entry\nentry()\n"
+
+_LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
+_STRIPPED = (
+    *(
+        "usr/share/doc",
+        "usr/share/man",
+        "usr/share/locale",
+        "usr/share/info",
+        "usr/share/perl",
+        "usr/share/perl5",
+    ),
+    *("usr/share/lintian", "usr/share/bash-completion", "usr/share/mime", "usr/share/zsh", "usr/share/gdb"),
+    *("usr/lib/*/perl*", "usr/lib/*/gconv", "usr/lib/python3*/test", "usr/lib/python3*/lib2to3"),
+    *("usr/lib/python3*/idlelib", "usr/lib/python3*/pydoc_data", "usr/lib/python3*/ensurepip"),
+    *("var", "usr/share/python3", "etc/init.d", "usr/lib/systemd", "usr/share/polkit-1"),
+)
+_USERS = {
+    "etc/passwd": "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\nvm:x:1000:1000::/:/bin/sh\n",
+    "etc/group": "root:x:0:\nkvm:x:104:\nnogroup:x:65534:\nvm:x:1000:\n",
+    "etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+    "etc/os-release": 'ID=debian\nPRETTY_NAME="vm-preflight lab"\n',
+    "etc/hostname": "lab\n",
+}
+
+
+class Image(NamedTuple):
+    """What a machine boots.
+
+    Attributes:
+        kernel: The kernel's file.
+        archives: Archives that make its first file system, in order.
+    """
+
+    kernel: Path
+    archives: tuple[Path, ...]
+
+
+def build(kernel: Kernel) -> Image:
+    """Makes an image, or finds it in the cache.
+
+    Raises:
+        UnavailableError: Something that it needs cannot be had.
+    """
+    with _alone():
+        parts = (_userland(kernel.architecture), _kernel(kernel), _project(kernel.architecture))
+        return Image(parts[1] / KERNEL, tuple(part / ARCHIVE for part in parts))
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keeps a second lab from building at the same time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _kept(kind: str, made_of: Sequence[str], make: Callable[[Path, Path], None]) -> Path:
+    """Returns a directory with the archive of a tree, from the cache where it is there.
+
+    Args:
+        kind: What it is, for a person who looks at the cache.
+        made_of: Everything that it depends on.
+        make: Makes the tree in its first argument; into its second, what is to lie beside the archive.
+    """
+    name = hashlib.sha256("\0".join((RECIPE, kind, *made_of)).encode()).hexdigest()[:16]
+    kept = CACHE / f"{kind}-{name}"
+    if not kept.exists():
+        with tempfile.TemporaryDirectory(dir=CACHE, prefix="making-") as directory:
+            root, product = Path(directory, "root"), Path(directory, "product")
+            root.mkdir()
+            product.mkdir()
+            make(root, product)
+            with (product / ARCHIVE).open("wb") as file:
+                cpio.write(str(root), file)
+            _forget(kind)
+            product.rename(kept)
+    return kept
+
+
+def _forget(kind: str) -> None:
+    """Removes what was made of other packages or another work tree, once no machine can be booting it."""
+    for old in CACHE.glob(f"{kind}-{'[0-9a-f]' * 16}"):
+        if time.time() - old.stat().st_mtime > KEPT_SECONDS:
+            shutil.rmtree(old)
+
+
+def _unpack(files: Sequence[Path], root: Path) -> None:
+    """Unpacks packages over each other, through the links of a merged /usr."""
+    for file in files:
+        with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", file), stdout=subprocess.PIPE) as package:
+            options = ("--keep-directory-symlink", "--no-same-owner", "--exclude=./dev/*")
+            tar = subprocess.run(("tar", "-x", "-C", root, *options), stdin=package.stdout, check=False)
+        if package.returncode or tar.returncode:
+            raise UnavailableError(f"{file.name} cannot be unpacked")
+
+
+def _link_usr(root: Path) -> None:
+    for link, target in _LINKS.items():
+        (root / target).mkdir(parents=True)
+        (root / link).symlink_to(target)
+
+
+def _userland(architecture: Architecture) -> Path:
+    suite = Suite(architecture.userland, architecture.debian, CACHE)
+    suite.update()
+    packages = suite.resolve((*EVERYWHERE, *architecture.packages))
+
+    def make(root: Path, _: Path) -> None:
+        _link_usr(root)
+        _unpack(suite.fetch(packages), root)
+        for pattern in _STRIPPED:
+            for path in root.glob(pattern):
+                path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+        for directory in ("proc", "sys", "dev", "run", "tmp", "root", "var/lib", "etc/modprobe.d"):
+            (root / directory).mkdir(parents=True, exist_ok=True)
+        for file, text in _USERS.items():
+            (root / file).write_text(text, encoding="ascii")
+        for shell in ("sh", "bash"):
+            if not (root / "usr/bin" / shell).exists():
+                (root / "usr/bin" / shell).symlink_to("busybox")
+
+    return _kept(f"userland-{architecture.name}", sorted(map(str, packages)), make)
+
+
+def _kernel(kernel: Kernel) -> Path:
+    """A directory with the kernel and the archive of its modules."""
+    suite = Suite(kernel.suite, kernel.architecture.debian, CACHE)
+    suite.update()
+    packages = [found for found in suite.resolve((kernel.package,)) if _KERNEL_PACKAGE.match(found.name)]
+    wanted = kernel.architecture.modules
+
+    def make(root: Path, product: Path) -> None:
+        unpacked = product / "unpacked"
+        _link_usr(unpacked)
+        _unpack(suite.fetch(packages), unpacked)
+        image = next((unpacked / "boot").glob("vmlinu[xz]-*"), None)
+        if image is None:
+            raise UnavailableError(f"{kernel} has no kernel in /boot")
+        release = image.name.partition("-")[2]
+        image.rename(product / KERNEL)
+        _take_modules(unpacked, root, release, wanted)
+        shutil.rmtree(unpacked)
+
+    return _kept(f"kernel-{kernel.suite}-{kernel.package}", (*map(str, packages), *wanted), make)
+
+
+def _take_modules(unpacked: Path, root: Path, release: str, wanted: Sequence[str]) -> None:
+    """Copies modules and what they depend on, with lists of modules that are right for these (depmod(8))."""
+    _run("depmod", "-b", str(unpacked), release)
+    source, target = (path / "usr/lib/modules" / release for path in (unpacked, root))
+    needs: dict[str, list[str]] = {}
+    for line in (source / "modules.dep").read_text(encoding="ascii").splitlines():
+        file, _, others = line.partition(":")
+        needs[Path(file).name.partition(".ko")[0].replace("-", "_")] = [file, *others.split()]
+    for name in wanted:
+        for module in needs.get(name, ()):
+            (target / module).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / module, target / module)
+    target.mkdir(parents=True, exist_ok=True)
+    for listed in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        shutil.copy2(source / listed, target / listed)
+    (root / "lib").symlink_to("usr/lib")  # where depmod looks
+    _run("depmod", "-b", str(root), release)
+    (root / "lib").unlink()
+
+
+def _project(architecture: Architecture) -> Path:
+    """The project as it is installed: a wheel of the work tree, and what the checks use."""
+    locked = (PROJECT / "requirements" / "runtime.txt").read_text(encoding="ascii")
+    pins = [word for word in locked.split() if word.partition("==")[0] in _PURE]
+    with tempfile.TemporaryDirectory(prefix="lab-") as directory:
+        build = ("--no-deps", "--no-build-isolation", "--wheel-dir", directory, str(PROJECT))
+        _run(sys.executable, "-m", "pip", "wheel", "--quiet", *build)
+        (wheel,) = Path(directory).glob("*.whl")
+
+        def make(root: Path, _: Path) -> None:
+            target = root / _PYTHON
+            target.mkdir(parents=True)
+            options = ["--quiet", "--no-deps", "--target", str(target), "--only-binary=:all:", "--no-compile"]
+            if architecture.wheels:
+                options += ["--platform", architecture.wheels, "--python-version", "3.11"]
+            _run(sys.executable, "-m", "pip", "install", *options, str(wheel), *_wheels(architecture, pins))
+            shutil.rmtree(target / "bin")
+            program = root / "usr/bin/vm-preflight"
+            program.parent.mkdir(parents=True)
+            program.write_text(_PROGRAM, encoding="ascii")
+            program.chmod(0o755)
+
+        return _kept(f"project-{architecture.name}", (_digest(wheel), *pins), make)
+
+
+def _wheels(architecture: Architecture, pins: Sequence[str]) -> Sequence[str]:
+    return pins if architecture.wheels else [pin for pin in pins if not pin.startswith("psutil")]
+
+
+def _digest(wheel: Path) -> str:
+    """Of what is in a wheel, whose own bytes hold the time too."""
+    with zipfile.ZipFile(wheel) as archive:
+        contents = "\n".join(f"{entry.filename} {entry.CRC:08x}" for entry in archive.infolist())
+    return hashlib.sha256(contents.encode()).hexdigest()
+
+
+def _run(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    except FileNotFoundError:
+        raise UnavailableError(f"{command[0]} is not installed") from None
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines() or ["no message"]
+        raise UnavailableError(f"{' '.join(command[:4])}: {said[-1]}")
