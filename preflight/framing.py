@@ -19,9 +19,12 @@ def encode(message: object, limit: int = MAX_FRAME) -> bytes:
     """Returns a message's bytes.
 
     Raises:
-        FramingError: It is longer than ``limit``.
+        FramingError: It is longer than ``limit``, or holds half a surrogate pair, which no Unicode text does.
     """
-    body = _ENCODER.encode(message).encode()
+    try:
+        body = _ENCODER.encode(message).encode()
+    except UnicodeEncodeError as error:
+        raise FramingError(f"a message that is no Unicode: {error.reason}") from None
     if len(body) > limit:
         raise FramingError(f"a message of {len(body)} bytes, more than {limit}")
     return len(body).to_bytes(_HEADER, "big") + body
