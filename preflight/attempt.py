@@ -3,7 +3,6 @@
 import math
 import os
 import select
-import signal
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from preflight.check import Check
 from preflight.child import Answer, decode_answer
 from preflight.fields import FieldError
 from preflight.framing import Decoder, FramingError
-from preflight.outcomes import CRASHED, KILLED, OUTPUT_TOO_LARGE, TIMED_OUT
+from preflight.outcomes import CRASHED, OUTPUT_TOO_LARGE, TIMED_OUT, ended_by
 from preflight.process import TICK, Child
 from preflight.result import Finding, Outcome, one_line
 
@@ -21,9 +20,6 @@ MAX_OUTPUT = 1 << 16
 
 _TAIL = 1024
 """Bytes of its output that are shown when a check fails to answer."""
-
-_OWN_FAULT = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
-"""Signals that a process brings upon itself (signal(7)); the others are sent by somebody."""
 
 
 class Failure(NamedTuple):
@@ -151,10 +147,8 @@ class Attempt:
         code = self.child.exit_code or 0
         if code >= 0:
             return self._failure(CRASHED, f"ended the process with exit status {code}")
-        number = -code
-        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
-        text = f"the process was ended by {name} ({signal.strsignal(number) or 'unknown'})"
-        return self._failure(CRASHED if name in _OWN_FAULT else KILLED, text)
+        ended = ended_by(-code)
+        return self._failure(ended.outcome, ended.message)
 
     def _failure(self, outcome: Outcome, message: str) -> Failure:
         self._read_output()

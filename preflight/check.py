@@ -79,7 +79,8 @@ class Check(NamedTuple):
         needs: Checks without whose success this one cannot run; it is skipped as ``DependencyFailed``.
         after: Checks whose finding this one takes into account, whatever it is.
         settings: Thresholds that users can set.
-
+        description: Why it is asked, in paragraphs: what follows the question in the module's documentation.
+        open_reasons: An outcome may come with a reason that is not declared: an executable words its own.
     """
 
     name: str
@@ -93,10 +94,20 @@ class Check(NamedTuple):
     needs: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     settings: tuple[Setting, ...] = ()
+    description: str = ""
+    open_reasons: bool = False
 
     def __call__(self, host: Host, run: Run) -> Finding:
         """Asks the host."""
         return self.function(host, run)
+
+    def declared(self, outcome: Outcome) -> Outcome | None:
+        """Returns what an outcome is declared as: itself, or with `open_reasons` the first of its status."""
+        if outcome in self.outcomes:
+            return outcome
+        if self.open_reasons:
+            return next((one for one in self.outcomes if one.status is outcome.status), None)
+        return None
 
 
 def check(
@@ -127,6 +138,13 @@ def check(
             needs=needs,
             after=after,
             settings=settings,
+            description=_paragraphs(function),
         )
 
     return attach
+
+
+def _paragraphs(function: CheckFunction) -> str:
+    """Returns what follows the first paragraph of the documentation of a function's module."""
+    document: str | None = getattr(function, "__globals__", {}).get("__doc__")
+    return (document or "").partition("\n\n")[2].strip()

@@ -17,7 +17,8 @@ from preflight.framing import encode
 from preflight.host import Host
 from preflight.ordering import unmet
 from preflight.outcomes import CRASHED, DEPENDENCY_FAILED, RUNNER_OUTCOMES
-from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, Finding, one_line
+from preflight.report import NAME
+from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, Finding, Outcome, one_line
 
 MAX_DESCRIPTORS = 1024
 """Open files that a check can have."""
@@ -107,8 +108,8 @@ def accept(check: Check, returned: object) -> Finding:
     """Takes what a check returned, if it is one of its declared outcomes with text of a fit size."""
     if not isinstance(returned, Finding):
         return CRASHED(f"returned {type(returned).__name__} in place of a finding")
-    outcome = returned.outcome
-    if outcome not in check.outcomes:
+    outcome: object = returned.outcome
+    if not isinstance(outcome, Outcome) or check.declared(outcome) is None:
         reason = getattr(outcome, "reason", type(outcome).__name__)
         return CRASHED(f"returned the outcome {reason}, which is not in its declaration")
     evidence: object = returned.evidence
@@ -137,10 +138,15 @@ def describe(error: BaseException) -> str:
 def encode_answer(check: Check, answer: Answer) -> bytes:
     """Returns an answer's bytes for the pipe."""
     finding = answer.finding
+    outcomes = (*check.outcomes, *RUNNER_OUTCOMES)
+    outcome = finding.outcome
+    if outcome not in outcomes:
+        outcome = check.declared(outcome) or outcome
     return encode(
         {
             "check": check.name,
-            "outcome": (*check.outcomes, *RUNNER_OUTCOMES).index(finding.outcome),
+            "outcome": outcomes.index(outcome),
+            "reason": finding.outcome.reason,
             "message": finding.message,
             "hint": finding.hint or "",
             "evidence": dict(finding.evidence),
@@ -160,6 +166,8 @@ def decode_answer(check: Check, message: object) -> Answer:
         raise fields.error("check", f"not {check.name}")
     outcomes = (*check.outcomes, *RUNNER_OUTCOMES)
     outcome = outcomes[fields.integer("outcome", minimum=0, maximum=len(outcomes) - 1)]
+    if check.open_reasons and outcome in check.outcomes:
+        outcome = outcome._replace(reason=fields.text("reason", pattern=NAME))
     finding = Finding(
         outcome,
         fields.text("message"),

@@ -11,8 +11,6 @@ TOML::
     weight = "advisory"
     timeout = 2.5
     minimum_bytes = 4_294_967_296
-
-Strict: a key that nobody knows is an error, because a misspelt threshold would be no threshold.
 """
 
 import re
@@ -21,14 +19,9 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from preflight.check import Check, Setting, Threshold, Weight
-from preflight.result import MAX_SECONDS, one_line
+from preflight.toml_file import ConfigError, TomlFile, read
 
-MAX_SIZE = 1 << 20
-"""Bytes of a configuration file."""
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message is one line that names the file and the key."""
+__all__ = ["Config", "ConfigError", "load", "parse"]
 
 
 class Config(NamedTuple):
@@ -72,15 +65,7 @@ def load(path: str | None, checks: Iterable[Check]) -> Config:
     """
     if path is None:
         return Config()
-    try:
-        with open(path, "rb") as file:
-            data = file.read(MAX_SIZE + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(one_line(f"{path}: {reason}")) from None
-    if len(data) > MAX_SIZE:
-        raise ConfigError(f"{path}: larger than {MAX_SIZE} bytes")
-    return parse(data, checks, path)
+    return parse(read(path), checks, path)
 
 
 def parse(data: bytes, checks: Iterable[Check], name: str) -> Config:
@@ -94,40 +79,33 @@ def parse(data: bytes, checks: Iterable[Check], name: str) -> Config:
     Raises:
         ConfigError: It says something that cannot be.
     """
-    import tomllib
-
-    try:
-        document = tomllib.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name}: not UTF-8 at byte {error.start}") from None
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
-        raise ConfigError(one_line(f"{name}: not TOML: {error}")) from None
-    return _Reader(name, checks).config(document)
+    return _Reader(data, name, checks).config()
 
 
-class _Reader:
-    def __init__(self, file: str, checks: Iterable[Check]) -> None:
-        self._file = file
+class _Reader(TomlFile):
+    def __init__(self, data: bytes, name: str, checks: Iterable[Check]) -> None:
+        super().__init__(data, name)
         self._checks = {check.name: check for check in checks}
 
-    def config(self, document: Mapping[str, object]) -> Config:
-        self._known(document, ("run", "checks"), "")
-        run = self._table(document.get("run", {}), "run")
-        self._known(run, ("only", "ignore", "timeout"), "run")
+    def config(self) -> Config:
+        document = self.document
+        self.known(document, ("run", "checks"))
+        run = self.table(document.get("run", {}), "run")
+        self.known(run, ("only", "ignore", "timeout"), "run")
         weights: dict[str, Weight] = {}
         timeouts: dict[str, float] = {}
         settings: dict[str, dict[str, Threshold]] = {}
-        for name, value in self._table(document.get("checks", {}), "checks").items():
+        for name, value in self.table(document.get("checks", {}), "checks").items():
             where = f"checks.{name}"
             if name not in self._checks:
-                raise self._error(where, f"no such check (there are {', '.join(sorted(self._checks))})")
+                raise self.error(where, f"no such check (there are {', '.join(sorted(self._checks))})")
             declared = {setting.name: setting for setting in self._checks[name].settings}
-            table = self._table(value, where)
-            self._known(table, ("weight", "timeout", *declared), where)
+            table = self.table(value, where)
+            self.known(table, ("weight", "timeout", *declared), where)
             if "weight" in table:
-                weights[name] = self._weight(table["weight"], f"{where}.weight")
+                weights[name] = self.weight(table["weight"], f"{where}.weight")
             if "timeout" in table:
-                timeouts[name] = self._seconds(table["timeout"], f"{where}.timeout")
+                timeouts[name] = self.seconds(table["timeout"], f"{where}.timeout")
             settings[name] = {
                 key: self._threshold(table[key], declared[key], f"{where}.{key}")
                 for key in declared
@@ -136,61 +114,34 @@ class _Reader:
         return Config(
             only=self._names(run.get("only", []), "run.only"),
             ignore=self._names(run.get("ignore", []), "run.ignore"),
-            timeout=self._seconds(run["timeout"], "run.timeout") if "timeout" in run else None,
+            timeout=self.seconds(run["timeout"], "run.timeout") if "timeout" in run else None,
             weights=weights,
             timeouts=timeouts,
             settings=settings,
         )
 
-    def _error(self, key: str, problem: str) -> ConfigError:
-        return ConfigError(one_line(f"{self._file}: {key}: {problem}"))
-
-    def _known(self, table: Mapping[str, object], known: tuple[str, ...], where: str) -> None:
-        for key in table:
-            if key not in known:
-                raise self._error(f"{where}.{key}".lstrip("."), f"unknown key (known: {', '.join(known)})")
-
-    def _table(self, value: object, key: str) -> Mapping[str, object]:
-        if not isinstance(value, dict):
-            raise self._error(key, "not a table")
-        return value
-
     def _names(self, value: object, key: str) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise self._error(key, "not a list of names of checks")
+            raise self.error(key, "not a list of names of checks")
         names: list[str] = []
         for name in value:
             if not isinstance(name, str) or name not in self._checks:
-                raise self._error(
+                raise self.error(
                     key, f"{name!r}: no such check (there are {', '.join(sorted(self._checks))})"
                 )
             if name in names:
-                raise self._error(key, f"{name} stands there twice")
+                raise self.error(key, f"{name} stands there twice")
             names.append(name)
         return tuple(names)
 
-    def _seconds(self, value: object, key: str) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._error(key, "not a number of seconds")
-        if not 0 < value <= MAX_SECONDS:  # also refuses NaN and infinities
-            raise self._error(key, f"not a time from 0 to {MAX_SECONDS:g} seconds")
-        return float(value)
-
-    def _weight(self, value: object, key: str) -> Weight:
-        for weight in Weight:
-            if weight.value == value:
-                return weight
-        raise self._error(key, f"none of {', '.join(Weight)}")
-
     def _threshold(self, value: object, setting: Setting, key: str) -> Threshold:
         if isinstance(setting.default, str):
-            if not isinstance(value, str):
-                raise self._error(key, "not a string")
-            if setting.pattern is not None and not re.fullmatch(setting.pattern, value):
-                raise self._error(key, f"{value[:80]!r} does not match {setting.pattern}")
-            return value
+            text = self.text(value, key)
+            if setting.pattern is not None and not re.fullmatch(setting.pattern, text):
+                raise self.error(key, f"{text[:80]!r} does not match {setting.pattern}")
+            return text
         if isinstance(value, bool) or not isinstance(value, int):
-            raise self._error(key, "not a whole number")
+            raise self.error(key, "not a whole number")
         if setting.minimum is not None and value < setting.minimum:
-            raise self._error(key, f"less than {setting.minimum}")
+            raise self.error(key, f"less than {setting.minimum}")
         return value

@@ -23,7 +23,7 @@ def fault_of(check: Check) -> str | None:
 def _faults(declared: Mapping[str, object]) -> Iterator[str]:
     if not _is_name(declared["name"]):
         yield f"its name {_shown(declared['name'])} is not CamelCase"
-    for field in ("question", "source"):
+    for field in ("question", "source", "description"):
         if not isinstance(declared[field], str):
             yield f"its {field} is {_shown(declared[field])}, not text"
     if not callable(declared["function"]):
@@ -36,6 +36,8 @@ def _faults(declared: Mapping[str, object]) -> Iterator[str]:
     for field in ("outcomes", "reads", "needs", "after", "settings"):
         if not isinstance(declared[field], tuple):
             yield f"its {field} are {_shown(declared[field])}, not a tuple"
+    if not isinstance(declared["open_reasons"], bool):
+        yield f"its open_reasons is {_shown(declared['open_reasons'])}, neither true nor false"
     yield from _faults_of_outcomes(_items(declared["outcomes"]))
     if not all(isinstance(path, str) for path in _items(declared["reads"])):
         yield "it reads something that is not text"

@@ -1,6 +1,8 @@
 """Outcomes that the runner itself gives, on any check: how a check can end without having answered."""
 
-from preflight.result import skipping, unknown
+import signal
+
+from preflight.result import Finding, skipping, unknown
 
 TIMED_OUT = unknown(
     "TimedOut",
@@ -19,3 +21,13 @@ BAD_CONFIGURATION = unknown(
 )
 
 RUNNER_OUTCOMES = (TIMED_OUT, CRASHED, KILLED, OUTPUT_TOO_LARGE, DEPENDENCY_FAILED, BAD_CONFIGURATION)
+
+_OWN_FAULT = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+"""Signals that a process brings upon itself (signal(7)); the others are sent by somebody."""
+
+
+def ended_by(number: int, what: str = "the process") -> Finding:
+    """Tells that a signal ended ``what``: it crashed, or somebody has killed it."""
+    name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+    text = f"{what} was ended by {name} ({signal.strsignal(number) or 'unknown'})"
+    return (CRASHED if name in _OWN_FAULT else KILLED)(text)

@@ -87,8 +87,9 @@ class Child:
 def fork(main: Callable[[], NoReturn]) -> Child:
     """Forks a child that runs ``main``, in a session of its own, with the signals of a new process.
 
-    Signals are held back meanwhile, so that none of the parent's handlers runs in the child. Which of them
-    have a handler is asked before the fork: every object that the child touches is a page to be copied.
+    Signals are held back meanwhile, so that none of the parent's handlers runs in the child. Those that are
+    ignored are not any more: with SIGCHLD ignored, nobody can tell how a program ended (wait(2)). Which they
+    are is asked before the fork: every object that the child touches is a page to be copied.
 
     Raises:
         OSError: No process can be made (EAGAIN, ENOMEM).
@@ -96,7 +97,7 @@ def fork(main: Callable[[], NoReturn]) -> Child:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
     child = None
     try:
-        handled = [number for number in _HANDLED if callable(signal.getsignal(number))]
+        handled = [number for number in _HANDLED if signal.getsignal(number) is not signal.SIG_DFL]
         pid = os.fork()
         if pid == 0:
             _become_child(main, handled)

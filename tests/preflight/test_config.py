@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preflight.check import ADVISORY, BLOCKING, Setting
-from preflight.config import MAX_SIZE, Config, ConfigError, load, parse
+from preflight.config import Config, ConfigError, load, parse
+from preflight.toml_file import MAX_SIZE
 
 MEMORY = fake(
     "Memory",

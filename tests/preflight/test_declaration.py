@@ -26,6 +26,8 @@ def test_nothing_is_wrong_with_our_own(check: Check) -> None:
         ({"name": None}, "its name NoneType is not CamelCase"),
         ({"question": None}, "its question is NoneType, not text"),
         ({"source": 5}, "its source is 5, not text"),
+        ({"description": None}, "its description is NoneType, not text"),
+        ({"open_reasons": "yes"}, "its open_reasons is 'yes', neither true nor false"),
         ({"function": "fine"}, "its function is 'fine', which cannot be called"),
         ({"weight": "blocking"}, "its weight is 'blocking', none of preflight.check's"),
         ({"timeout": 0}, "its time-out is 0, not a number of seconds from 0 to 86400"),

@@ -109,6 +109,17 @@ def test_handlers_and_masks_of_the_parent_are_not_inherited() -> None:
     assert heard == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGCHLD, signal.SIGHUP, signal.SIGINT])
+def test_what_the_parent_ignores_is_not_ignored_by_a_check(number: signal.Signals) -> None:
+    """With SIGCHLD ignored, `subprocess` takes every program for one that succeeded."""
+    previous = signal.signal(number, signal.SIG_IGN)
+    try:
+        assert seen_by_a_check(lambda: signal.getsignal(number) is signal.SIG_DFL) == "True"
+        assert seen_by_a_check(lambda: subprocess.run(["sh", "-c", "exit 3"], check=False).returncode) == "3"
+    finally:
+        signal.signal(number, previous)
+
+
 def test_what_the_parent_has_not_written_yet_is_written_once() -> None:
     printed = elsewhere(
         """

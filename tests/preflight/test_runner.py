@@ -17,6 +17,7 @@ from fakechecks import BAD, GOOD, POOR, VAGUE, fake
 from preflight.check import ADVISORY, UNLESS_EMULATED, Check, Setting
 from preflight.config import Config
 from preflight.host import Host
+from preflight.outcomes import CRASHED
 from preflight.report import Mode, report_from_dict
 from preflight.result import Finding, Result, Status, passing
 from preflight.runner import Runner, UnknownCheckError
@@ -81,6 +82,46 @@ def test_two_outcomes_of_one_reason_are_told_apart() -> None:
     mine, other = passing("Same"), VAGUE._replace(reason="Same")
     result = run(fake("A", lambda host, run: other("m"), outcomes=(mine, other)))["A"]
     assert (result.status, result.reason, result.hint) == (Status.UNKNOWN, "Same", VAGUE.hint)
+
+
+def test_a_check_of_open_reasons_words_its_own() -> None:
+    worded = BAD._replace(reason="DiskWorn")
+    check = fake("A", lambda host, run: worded("98 % used"))
+    (closed,) = runner(check).run().results
+    assert (closed.reason, closed.message) == (
+        "Crashed",
+        "returned the outcome DiskWorn, which is not in its declaration",
+    )
+    (result,) = runner(check._replace(open_reasons=True)).run().results
+    assert (result.status, result.reason, result.hint) == (Status.FAIL, "DiskWorn", "repair it")
+
+
+@pytest.mark.parametrize("reason", ["disk worn", "", "X" * 64, "A\n"])
+def test_a_worded_reason_is_camel_case_or_no_answer(reason: str) -> None:
+    worded = BAD._replace(reason=reason)
+    (result,) = runner(fake("A", lambda host, run: worded("m"))._replace(open_reasons=True)).run().results
+    assert result.reason == "Crashed"
+    assert "reason" in result.message
+
+
+def test_a_check_of_open_reasons_keeps_the_runners_own() -> None:
+    def broken(host, run):
+        raise ValueError("no")
+
+    def dies(host, run):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    results = (
+        runner(
+            fake("A", broken)._replace(open_reasons=True),
+            fake("B", dies)._replace(open_reasons=True),
+            fake("C", needs=("A",))._replace(open_reasons=True),
+        )
+        .run()
+        .results
+    )
+    assert [result.reason for result in results] == ["Crashed", "Killed", "DependencyFailed"]
+    assert results[0].hint == CRASHED.hint.replace("NAME", "A")
 
 
 def test_results_are_told_as_they_come() -> None:
