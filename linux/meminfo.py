@@ -1,17 +1,24 @@
 """Parses /proc/meminfo (kernel: Documentation/filesystems/proc.rst, *meminfo*)."""
 
+MAX_DIGITS = 15
+"""Digits of an amount: 10^15 kB are 888 PiB, more than any machine can address."""
 
-def total(text: str) -> int:
-    """Returns the memory that the kernel can use (``MemTotal``), in bytes.
+
+def amount(text: str, name: str) -> int:
+    """Returns one line's amount, in bytes.
+
+    Args:
+        text: The file.
+        name: The line's name, such as ``MemTotal``.
 
     Raises:
         ValueError: There is no such line, or it holds no number of kB.
     """
-    for line in text.split("\n"):
-        name, colon, rest = line.partition(":")
-        if name == "MemTotal" and colon:
-            amount, _, unit = rest.strip().partition(" ")
-            if not (amount.isascii() and amount.isdigit() and len(amount) < 20 and unit == "kB"):
+    for line in text.splitlines():
+        key, colon, rest = line.partition(":")
+        if key == name and colon:
+            number, _, unit = rest.strip().partition(" ")
+            if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS and unit == "kB"):
                 break
-            return int(amount) * 1024
-    raise ValueError("no line that says MemTotal in kB")
+            return int(number) * 1024
+    raise ValueError(f"no line that says {name} in kB")

@@ -10,11 +10,18 @@ class Mount(NamedTuple):
         point: Where it is mounted.
         kind: The file system's type.
         options: The mount's own options.
+        super_options: The file system's options, which every mount of it shares.
     """
 
     point: str
     kind: str
     options: frozenset[str]
+    super_options: frozenset[str] = frozenset()
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing can be written through this mount."""
+        return "ro" in self.options or "ro" in self.super_options
 
 
 def parse(text: str) -> list[Mount]:
@@ -24,7 +31,8 @@ def parse(text: str) -> list[Mount]:
         left, dash, right = line.partition(" - ")
         fields, source = left.split(" "), right.split(" ")
         if dash and len(fields) >= 6:
-            mounts.append(Mount(_unescaped(fields[4]), source[0], frozenset(fields[5].split(","))))
+            point, options = _unescaped(fields[4]), frozenset(fields[5].split(","))
+            mounts.append(Mount(point, source[0], options, frozenset(source[-1].split(","))))
     return mounts
 
 

@@ -65,3 +65,10 @@ def test_this_machine() -> None:
 def test_psutil_says_the_same(tmp_path: Path) -> None:
     finding = memory(Host(), Run())
     assert finding.evidence == {"/proc/meminfo": f"{psutil.virtual_memory().total} bytes"}
+
+
+def test_memory_set_aside_as_huge_pages_counts_and_is_named(tmp_path: Path) -> None:
+    content = MEMINFO.format(total=8 << 20) + "HugePages_Total: 2048\nHugetlb: 4194304 kB\n"
+    finding = ask(tmp_path, content.encode())
+    assert finding.outcome is module.ENOUGH
+    assert finding.message.endswith("; 4.0 GiB of it are set aside as huge pages")

@@ -160,7 +160,10 @@ class MemoryHost(Host):
         log: The kernel's messages, or the error that reading them answers.
         own: ``/proc/self/NAME`` of our own process.
         mount_flags: ``statvfs(2)`` flags, of every file system.
-        attributes: Extended attributes by path.
+        space: What ``statvfs(2)`` says before the flags: block and fragment size, blocks, free and available
+            ones, inodes, free and available ones; of every file system.
+        attributes: Extended attributes by path and name.
+        accessible: What access(2) says of every file.
         user: Our effective user.
         groups: Our groups.
         own_architecture: ``uname -m`` of the kernel that we run on.
@@ -178,7 +181,9 @@ class MemoryHost(Host):
         self.log: list[str] | int = []
         self.own: dict[str, str] = {"uid_map": "0 0 4294967295\n", "status": "Seccomp:\t0\n"}
         self.mount_flags = 0
-        self.attributes: dict[str, list[str]] = {}
+        self.space = (4096, 4096, 0, 0, 0, 0, 0, 0)
+        self.attributes: dict[tuple[str, str], bytes] = {}
+        self.accessible: bool | None = None
         self.user = 0
         self.groups = frozenset({0})
         self.own_machine = True
@@ -228,7 +233,7 @@ class MemoryHost(Host):
 
     def statvfs(self, path: str) -> os.statvfs_result:
         self._find(path)
-        return os.statvfs_result((4096, 4096, 0, 0, 0, 0, 0, 0, self.mount_flags, 255))
+        return os.statvfs_result((*self.space, self.mount_flags, 255))
 
     def listdir(self, path: str) -> list[str]:
         if not stat.S_ISDIR(self._find(path).mode):
@@ -236,9 +241,14 @@ class MemoryHost(Host):
         prefix = path.rstrip("/") + "/"
         return sorted({name[len(prefix) :].split("/")[0] for name in self.nodes if name.startswith(prefix)})
 
-    def extended_attributes(self, path: str) -> list[str]:
+    def extended_attribute(self, path: str, name: str) -> bytes:
         self._find(path)
-        return self.attributes.get(path, [])
+        if (path, name) not in self.attributes:
+            raise fail(errno.ENODATA, path)
+        return self.attributes[path, name]
+
+    def may_access(self, path: str) -> bool | None:
+        return self.accessible
 
     def open_device(self, path: str) -> Device:
         node = self._find(path)
