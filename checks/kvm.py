@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 
 from linux import device_node
 from linux.errors import EXHAUSTED, code, words
-from linux.kvm import uapi
-from linux.kvm.exits import GuestError, GuestTimeoutError
-from linux.kvm.guests import GUESTS
+from linux.kvm import guests, uapi
+from linux.kvm.exits import GuestError, GuestTimeoutError, NoGuestError
 from linux.kvm.interrupts import TimeLimit
 from linux.kvm.machine import VM, CallError
 from linux.kvm.uapi import PATH
@@ -203,16 +202,16 @@ def _use(host: Host, device: Device) -> Finding:
 
 def _run_guest(device: Device, machine: str) -> Finding:
     evidence = {"KVM_GET_API_VERSION": str(uapi.API_VERSION)}
-    guest = GUESTS.get(machine)
+    guest = guests.find(machine)
     with VM(device, machine) as vm, vm.create_vcpu() as vcpu:
-        if guest is None:
+        try:
+            with TimeLimit(GUEST_SECONDS, time.monotonic) as limit:
+                return GUEST_RAN(f"{PATH} opens, and {guest(vm, vcpu, limit.expired)}", evidence=evidence)
+        except NoGuestError as error:
             return VCPU_CREATED(
-                f"{PATH} opens, a VM and a vCPU were created; no instruction was run: there is no guest "
-                f"for {machine} yet",
+                f"{PATH} opens, a VM and a vCPU were created; no instruction was run: {error}",
                 evidence=evidence,
             )
-        with TimeLimit(GUEST_SECONDS, time.monotonic) as limit:
-            return GUEST_RAN(f"{PATH} opens, and {guest(vm, vcpu, limit.expired)}", evidence=evidence)
 
 
 # What follows is imported where it is needed: a node that runs guests never does.

@@ -7,8 +7,8 @@ The value is known only by executing the loop. Registers: ``struct kvm_regs`` an
 import struct
 from collections.abc import Callable
 
-from linux.kvm import uapi
-from linux.kvm.exits import GuestError, describe
+from linux.kvm import task, uapi
+from linux.kvm.exits import GuestError, expect
 from linux.kvm.machine import VCPU, VM, Memory
 
 CODE = (
@@ -21,9 +21,6 @@ CODE = (
 CODE_ADDRESS = 0x1000
 PORT = 0xF4
 """No device of the kernel's own is there: the VM has no interrupt controller in the kernel."""
-
-START, STEP, TIMES = 0x1234, 0x0567, 3
-EXPECTED = (START + STEP * TIMES) & 0xFFFF
 
 TSS_ADDRESS = 0x7FFF_D000
 """Three pages that Intel CPUs without *unrestricted guest* need for real mode; not the guest's RAM."""
@@ -58,11 +55,10 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     memory.bytes[: len(code)] = code
     vm.add_memory(memory, CODE_ADDRESS)
     _set_registers(vcpu)
-    _expect(vcpu, vcpu.enter(expired), uapi.EXIT_IO)
+    expect(vcpu.run, vcpu.enter(expired), uapi.EXIT_IO)
     value = _port_write(vcpu)
-    if value != EXPECTED:
-        raise GuestError(f"the guest wrote {value:#06x} to port {PORT:#x}, {EXPECTED:#06x} is right")
-    _expect(vcpu, vcpu.enter(expired), uapi.EXIT_HLT)
+    task.expect_sum(value, f"wrote … to port {PORT:#x}")
+    expect(vcpu.run, vcpu.enter(expired), uapi.EXIT_HLT)
     return f"a guest's real-mode code wrote {value:#06x} to port {PORT:#x} and halted, as it must"
 
 
@@ -72,16 +68,9 @@ def _set_registers(vcpu: VCPU) -> None:
     struct.pack_into("=Q", system, _CODE_SEGMENT, 0)
     struct.pack_into("=H", system, _CODE_SEGMENT + 12, 0)
     vcpu.ioctl("KVM_SET_SREGS", vcpu.requests.set_sregs, system)
-    rax, rbx, rcx = START, STEP, TIMES
+    rax, rbx, rcx = task.START, task.STEP, task.TIMES
     registers = struct.pack("=18Q", rax, rbx, rcx, *(13 * [0]), CODE_ADDRESS, _RFLAGS)
     vcpu.ioctl("KVM_SET_REGS", vcpu.requests.set_regs, bytearray(registers))
-
-
-def _expect(vcpu: VCPU, reason: int, expected: int) -> None:
-    if reason != expected:
-        raise GuestError(
-            f"the guest left by {describe(vcpu.run, reason)}; KVM_EXIT_{uapi.EXIT_NAMES[expected]} is right"
-        )
 
 
 def _port_write(vcpu: VCPU) -> int:

@@ -19,7 +19,12 @@ ARM_DEFAULT_IPA_BITS = 40
 """Size of a guest's physical address space on aarch64 where ``KVM_CREATE_VM`` is given type 0."""
 
 MAX_RESUMES = 1000
-"""Signals that may interrupt one call, other than ``KVM_RUN``, before it is given up."""
+"""Times that one call is made again before it is given up: where a signal interrupts one other than
+``KVM_RUN``, and where ``KVM_RUN`` answers EAGAIN.
+"""
+
+RESUMED_EXITS = (uapi.EXIT_INTR, uapi.EXIT_IRQ_WINDOW_OPEN)
+"""Exits that ask nothing of us: the vCPU is entered again."""
 
 T = TypeVar("T")
 
@@ -119,11 +124,19 @@ class VM(_Closing):
         self._vm = _call("KVM_CREATE_VM", lambda: system.open(self.requests.create_vm, vm_type))
 
     def _type(self) -> int:
-        """The machine type: on aarch64 the size of guest addresses, where it is below the default."""
-        if self.requests.machine != "aarch64":
-            return 0
-        bits = self.extension(uapi.CAP_ARM_VM_IPA_SIZE)
-        return bits if 0 < bits < ARM_DEFAULT_IPA_BITS else 0
+        """The machine type: 0, but where the kernel refuses that.
+
+        On aarch64 the size of guest addresses, where it is below the default (arch/arm64/kvm/mmu.c,
+        ``kvm_init_ipa_range``); on mips one by the virtualization extension, which Linux before 5.12 takes by
+        its number only (arch/mips/kvm/mips.c, ``kvm_arch_init_vm``).
+        """
+        machine = self.requests.machine
+        if machine.startswith("aarch64"):
+            bits = self.extension(uapi.CAP_ARM_VM_IPA_SIZE)
+            return bits if 0 < bits < ARM_DEFAULT_IPA_BITS else 0
+        if machine.startswith("mips") and self.extension(uapi.CAP_MIPS_VZ):
+            return uapi.VM_MIPS_VZ
+        return 0
 
     def extension(self, capability: int) -> int:
         """Asks ``KVM_CHECK_EXTENSION``; 0 where the kernel does not know the capability.
@@ -200,10 +213,25 @@ class VCPU(_Closing):
         """
         return _call(name, lambda: self._descriptor.ioctl(request, argument))
 
+    def set_register(self, identifier: int, value: int) -> None:
+        """Sets one register of 64 bits.
+
+        Args:
+            identifier: What the architecture's header makes of ``KVM_REG_…``.
+            value: Its value.
+
+        Raises:
+            CallError: ``KVM_SET_ONE_REG`` failed.
+        """
+        held = array("Q", [value])
+        request = struct.pack("=QQ", identifier, held.buffer_info()[0])
+        self.ioctl("KVM_SET_ONE_REG", self.requests.set_one_reg, bytearray(request))
+
     def enter(self, expired: Callable[[], bool]) -> int:
         """Runs the guest until it exits to us, and returns the exit's number (``KVM_EXIT_…``).
 
-        A run that a signal interrupted is resumed.
+        A run that a signal interrupted, that the kernel wants made again (EAGAIN), or that ended without
+        anything asked of us, is resumed.
 
         Args:
             expired: Whether the guest's time has passed; asked at each interruption.
@@ -212,21 +240,28 @@ class VCPU(_Closing):
             CallError: ``KVM_RUN`` failed.
             GuestTimeoutError: The time has passed.
         """
+        refused = 0
         while True:
             try:
                 self._descriptor.ioctl(self.requests.run, 0)
             except InterruptedError:
                 pass
+            except BlockingIOError as error:
+                refused += 1
+                if refused > MAX_RESUMES:
+                    raise CallError("KVM_RUN", error) from error
             except OSError as error:
                 raise CallError("KVM_RUN", error) from error
             else:
                 (reason,) = struct.unpack_from("=I", self.run, uapi.RUN_EXIT_REASON)
-                if reason != uapi.EXIT_INTR:
+                if reason not in RESUMED_EXITS:
                     return int(reason)
             if expired():
                 raise GuestTimeoutError
 
     def close(self) -> None:
         """Unmaps the structure and closes the vCPU."""
-        self.run.close()
-        self._descriptor.close()
+        try:
+            self.run.close()
+        finally:
+            self._descriptor.close()

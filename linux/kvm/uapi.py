@@ -17,17 +17,30 @@ KVM_MINOR = 232
 """Minor number of ``/dev/kvm`` (``linux/miscdevice.h``; kernel: Documentation/admin-guide/devices.txt)."""
 
 CAP_SET_TSS_ADDR = 4
+CAP_PPC_PAPR = 68
+CAP_MIPS_VZ = 137
 CAP_ARM_VM_IPA_SIZE = 165
+
+VM_MIPS_VZ = 1
+"""``KVM_VM_MIPS_VZ``: a VM by MIPS's virtualization extension; 0 was one by trapping and emulating."""
 
 PATH = "/dev/kvm"
 
 EXIT_UNKNOWN = 0
+EXIT_EXCEPTION = 1
 EXIT_IO = 2
 EXIT_HLT = 5
+EXIT_MMIO = 6
+EXIT_IRQ_WINDOW_OPEN = 7
 EXIT_SHUTDOWN = 8
 EXIT_FAIL_ENTRY = 9
 EXIT_INTR = 10
 EXIT_INTERNAL_ERROR = 17
+EXIT_PAPR_HCALL = 19
+EXIT_SYSTEM_EVENT = 24
+EXIT_ARM_NISV = 28
+EXIT_RISCV_SBI = 35
+EXIT_MEMORY_FAULT = 39
 
 EXIT_NAMES = {
     0: "UNKNOWN",
@@ -41,14 +54,41 @@ EXIT_NAMES = {
     8: "SHUTDOWN",
     9: "FAIL_ENTRY",
     10: "INTR",
+    11: "SET_TPR",
+    12: "TPR_ACCESS",
     13: "S390_SIEIC",
+    14: "S390_RESET",
+    15: "DCR",
+    16: "NMI",
     17: "INTERNAL_ERROR",
+    18: "OSI",
     19: "PAPR_HCALL",
+    20: "S390_UCONTROL",
+    21: "WATCHDOG",
+    22: "S390_TSCH",
+    23: "EPR",
     24: "SYSTEM_EVENT",
+    25: "S390_STSI",
+    26: "IOAPIC_EOI",
+    27: "HYPERV",
+    28: "ARM_NISV",
+    29: "X86_RDMSR",
+    30: "X86_WRMSR",
+    31: "DIRTY_RING_FULL",
+    32: "AP_RESET_HOLD",
+    33: "X86_BUS_LOCK",
+    34: "XEN",
     35: "RISCV_SBI",
+    36: "RISCV_CSR",
     37: "NOTIFY",
+    38: "LOONGARCH_IOCSR",
     39: "MEMORY_FAULT",
+    40: "TDX",
+    41: "ARM_SEA",
 }
+
+SYSTEM_EVENT_SHUTDOWN = 1
+"""``KVM_SYSTEM_EVENT_SHUTDOWN``."""
 
 EXIT_IO_OUT = 1
 
@@ -57,6 +97,12 @@ RUN_EXIT_REASON = 8
 
 RUN_UNION = 32
 """Offset of the union of exits in ``struct kvm_run`` (s390x: 48, after the processor status word)."""
+
+ENABLE_CAP_SIZE = 104
+"""Bytes of ``struct kvm_enable_cap``."""
+
+VCPU_INIT_SIZE = 32
+"""Bytes of aarch64's ``struct kvm_vcpu_init``."""
 
 RUN_LEAST_SIZE = 2048
 """Bytes below which a mapping cannot hold ``struct kvm_run``, whose union alone is padded to 256."""
@@ -128,8 +174,8 @@ class Requests(NamedTuple):
 
     @property
     def set_regs(self) -> int:
-        """``KVM_SET_REGS`` with the 144 bytes of x86's ``struct kvm_regs``."""
-        return self._encode(0x82, 144, write=True)
+        """``KVM_SET_REGS`` with ``struct kvm_regs``: 144 bytes on x86, 392 on POWER."""
+        return self._encode(0x82, 392 if self.machine.startswith("ppc") else 144, write=True)
 
     @property
     def get_sregs(self) -> int:
@@ -140,3 +186,23 @@ class Requests(NamedTuple):
     def set_sregs(self) -> int:
         """``KVM_SET_SREGS`` with the 312 bytes of x86's ``struct kvm_sregs``."""
         return self._encode(0x84, 312, write=True)
+
+    @property
+    def enable_cap(self) -> int:
+        """``KVM_ENABLE_CAP`` with ``struct kvm_enable_cap``."""
+        return self._encode(0xA3, ENABLE_CAP_SIZE, write=True)
+
+    @property
+    def set_one_reg(self) -> int:
+        """``KVM_SET_ONE_REG`` with ``struct kvm_one_reg``."""
+        return self._encode(0xAC, 16, write=True)
+
+    @property
+    def arm_vcpu_init(self) -> int:
+        """``KVM_ARM_VCPU_INIT`` with ``struct kvm_vcpu_init`` (aarch64)."""
+        return self._encode(0xAE, VCPU_INIT_SIZE, write=True)
+
+    @property
+    def arm_preferred_target(self) -> int:
+        """``KVM_ARM_PREFERRED_TARGET`` with ``struct kvm_vcpu_init`` (aarch64)."""
+        return self._encode(0xAF, VCPU_INIT_SIZE, read=True)
