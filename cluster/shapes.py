@@ -79,12 +79,17 @@ def time(obj: object, *path: str) -> datetime | None:
 
 def timestamp(moment: datetime) -> str:
     """Returns the wire form of a ``Time``: RFC 3339, UTC, whole seconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _utc(moment, "seconds")
 
 
 def micro_timestamp(moment: datetime) -> str:
     """Returns the wire form of a ``MicroTime``: RFC 3339, UTC, microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _utc(moment, "microseconds")
+
+
+def _utc(moment: datetime, resolution: str) -> str:
+    # Not strftime: it writes years before 1000 with fewer than four digits.
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec=resolution) + "Z"
 
 
 def key(obj: object) -> str:

@@ -104,13 +104,24 @@ def report_from_dict(wire: object) -> Report:
         passed=passed,
         mode=fields.word("mode", Mode) if fields.has("mode") else None,
         results=results,
-        start_time=fields.text("startTime", pattern=_TIME),
-        completion_time=fields.text("completionTime", pattern=_TIME),
+        start_time=_time(fields, "startTime"),
+        completion_time=_time(fields, "completionTime"),
         kernel_version=fields.text("kernelVersion", MAX_NAME),
         architecture=fields.text("architecture", MAX_NAME),
         agent_version=fields.text("agentVersion", MAX_NAME),
         boot_id=fields.text("bootID", MAX_NAME) if fields.has("bootID") else "",
     )
+
+
+def _time(fields: Fields, key: str) -> str:
+    from datetime import datetime  # a run from cold reads no report
+
+    text = fields.text(key, pattern=_TIME)
+    try:
+        datetime.fromisoformat(text)
+    except ValueError as error:
+        raise fields.error(key, f"no time: {error}") from None
+    return text
 
 
 def result_from_dict(wire: object, where: str = "") -> Result:

@@ -72,9 +72,7 @@ def test_time(written: object, expected: datetime | None) -> None:
     assert shapes.time({"t": written}, "t") == expected
 
 
-@given(
-    st.datetimes(timezones=st.just(timezone(timedelta(hours=5)))).filter(lambda moment: moment.year > 1000)
-)
+@given(st.datetimes(datetime(1, 1, 2), timezones=st.just(timezone(timedelta(hours=5)))))  # noqa: DTZ001 -- a bound has no zone
 def test_times_survive_the_wire(moment: datetime) -> None:
     assert shapes.time({"t": shapes.micro_timestamp(moment)}, "t") == moment
     assert shapes.time({"t": shapes.timestamp(moment)}, "t") == moment.replace(microsecond=0)
