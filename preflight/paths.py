@@ -20,18 +20,20 @@ def resolve(root: str, path: str, *, follow_last: bool = True) -> str:
         follow_last: Whether a symbolic link in the last component is followed.
 
     Raises:
-        OSError: ELOOP for a loop of links. Components that do not exist, or may not be looked at, are no
-            error here: opening the result tells.
+        OSError: ELOOP for a loop of links. Components that do not exist, may not be looked at, or are no
+            directories, are no error here: opening the result tells.
     """
     done: list[str] = []
     rest = path.split("/")[::-1]
     links = 0
     while rest:
         part = rest.pop()
-        if part in ("", "."):
-            continue
-        if part == "..":
-            del done[-1:]
+        if part in ("", ".", ".."):
+            if done and not os.path.isdir(os.path.join(root, *done)):
+                done.append(".")  # the kernel goes no further, whatever follows: neither back nor on
+                break
+            if part == "..":
+                del done[-1:]
             continue
         here = os.path.join(root, *done, part)
         if (rest or follow_last) and os.path.islink(here):

@@ -14,7 +14,8 @@ from preflight.paths import MAX_LINKS, resolve
     [
         ("/", "/host"),
         ("/etc/os-release", "/host/etc/os-release"),
-        ("etc//./os-release/", "/host/etc/os-release"),
+        ("etc//./os-release", "/host/etc/os-release"),
+        ("/folder//", "/host/etc"),
         ("/absent/file", "/host/absent/file"),
         ("/../../etc", "/host/etc"),
         ("/etc/../../../etc", "/host/etc"),
@@ -53,6 +54,27 @@ def test_the_last_link_can_be_left_alone(fs: FakeFilesystem) -> None:
     assert resolve("/host", "/folder/link") == "/host/etc/passwd"
 
 
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/absent/../file", errno.ENOENT),
+        ("/absent/", errno.ENOENT),
+        ("/file/", errno.ENOTDIR),
+        ("/file/.", errno.ENOTDIR),
+        ("/file/../file", errno.ENOTDIR),
+        ("/through", errno.ENOENT),
+        ("/slash", errno.ENOTDIR),
+    ],
+)
+def test_what_is_no_directory_leads_nowhere(tmp_path, path: str, answer: int) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "through").symlink_to("absent/../file")
+    (tmp_path / "slash").symlink_to("/file/")
+    with pytest.raises(OSError, match=r"No such|Not a directory") as caught:
+        os.close(os.open(resolve(str(tmp_path), path), os.O_RDONLY))
+    assert caught.value.errno == answer
+
+
 def test_links_that_go_round_end(tmp_path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
@@ -86,7 +108,7 @@ pieces = st.lists(st.sampled_from(["..", ".", "", "a", "b", "up", "out"]), max_s
 @given(path=pieces)
 def test_no_path_leads_out(tree: str, path: str) -> None:
     real = resolve(tree, path)
-    assert os.path.realpath(real) == real
+    assert os.path.realpath(real) == real.removesuffix("/.")
     assert real == tree or real.startswith(f"{tree}/")
 
 
