@@ -19,6 +19,11 @@ from preflight.result import Finding, Outcome, Status
 IO, HLT = uapi.EXIT_IO, uapi.EXIT_HLT
 WROTE = struct.pack("=BBHIQ", uapi.EXIT_IO_OUT, 2, 0xF4, 1, uapi.RUN_UNION + 16) + struct.pack("=H", 0x2269)
 WROTE_WRONG = WROTE[:-2] + b"\0\0"
+MMIO, SYSTEM_EVENT, HYPERCALL = uapi.EXIT_MMIO, uapi.EXIT_SYSTEM_EVENT, uapi.EXIT_PAPR_HCALL
+STORED = struct.pack("=QI4xI?", 0x1000_0000, 0x2269, 4, True)
+POWERED_OFF = struct.pack("=I", 1)
+CALLED = struct.pack("=QQ9Q", 0x58, 0, 0, 2, 0x2269, *(6 * [0]))
+CALLED_AGAIN = struct.pack("=QQ9Q", 0x58, 0, 0, 2, 0x2269 + 0x1357, *(6 * [0]))
 
 
 def find(host: MemoryHost) -> Finding:
@@ -114,7 +119,36 @@ SITUATIONS = {
         module.GUEST_RAN,
         "opens",
     ),
-    "aarch64": (lambda: on("aarch64"), module.VCPU_CREATED, "no instruction was run"),
+    "aarch64": (
+        lambda: on("aarch64", exits=(MMIO, SYSTEM_EVENT), unions=(STORED, POWERED_OFF)),
+        module.GUEST_RAN,
+        "0x2269",
+    ),
+    "riscv64": (
+        lambda: on("riscv64", exits=(MMIO, SYSTEM_EVENT), unions=(STORED, POWERED_OFF)),
+        module.GUEST_RAN,
+        "0x2269",
+    ),
+    "ppc64le": (
+        lambda: on("ppc64le", exits=(HYPERCALL, HYPERCALL), unions=(CALLED, CALLED_AGAIN)),
+        module.GUEST_RAN,
+        "0x35c0",
+    ),
+    "ppc64le, wrong value": (
+        lambda: on("ppc64le", exits=(HYPERCALL, HYPERCALL), union=CALLED),
+        module.GUEST_FAILED,
+        "0x35c0",
+    ),
+    "an embedded CPU of the POWER family": (
+        lambda: on("ppc64", extensions={uapi.CAP_PPC_PAPR: 0}),
+        module.VCPU_CREATED,
+        "no instruction was run: this KVM has no PAPR",
+    ),
+    "s390x": (
+        lambda: on("s390x"),
+        module.VCPU_CREATED,
+        "no instruction was run: there is no guest for s390x",
+    ),
     "device missing": (lambda: without_node(with_device()), module.DEVICE_MISSING, "10:232"),
     "dangling link": (
         lambda: put(with_device(), "/dev/kvm", Node(target="/dev/gone")),
@@ -442,10 +476,12 @@ def test_a_guest_that_goes_on_for_ever_is_given_up(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("bits", "vm_type"), [(36, 36), (40, 0), (48, 0), (0, 0)])
 def test_aarch64_asks_for_the_size_of_guest_addresses(bits: int, vm_type: int) -> None:
-    device = FakeKVM(machine="aarch64", ipa_bits=bits)
+    device = FakeKVM(
+        machine="aarch64", ipa_bits=bits, exits=(MMIO, SYSTEM_EVENT), unions=(STORED, POWERED_OFF)
+    )
     host = registered(device)
     host.own_architecture = "aarch64"
-    assert find(host).outcome is module.VCPU_CREATED
+    assert find(host).outcome is module.GUEST_RAN
     # FakeDevice.open passes the VM's type as the argument of KVM_CREATE_VM.
     assert ("create_vm", vm_type) in device.calls
 

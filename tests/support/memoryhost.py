@@ -90,7 +90,9 @@ class FakeKVM:
         version: What ``KVM_GET_API_VERSION`` gives.
         exits: What each ``KVM_RUN`` gives: an exit reason, or a negative errno.
         union: The union of ``struct kvm_run`` after each exit.
+        unions: The same exit by exit, before ``union``.
         ipa_bits: ``KVM_CAP_ARM_VM_IPA_SIZE``.
+        extensions: What ``KVM_CHECK_EXTENSION`` gives by number; 1 where it is not here.
         mmap_size: ``KVM_GET_VCPU_MMAP_SIZE``.
         calls: Every request with its argument, by name.
     """
@@ -100,7 +102,9 @@ class FakeKVM:
     version: int = uapi.API_VERSION
     exits: Sequence[int] = ()
     union: bytes = b""
+    unions: Sequence[bytes] = ()
     ipa_bits: int = 0
+    extensions: Mapping[int, int] = field(default_factory=dict)
     mmap_size: int = 3 * 4096
     calls: list[tuple[str, int | bytearray]] = field(default_factory=list)
 
@@ -109,10 +113,16 @@ class FakeKVM:
         names = [name for name, value in vars(uapi.Requests).items() if isinstance(value, property)]
         self._names = {getattr(requests, name): name for name in names}
         self._left = list(self.exits)
+        self._unions = list(self.unions)
         self._area: mmap.mmap | None = None
 
     def open(self) -> Device:
         return FakeDevice(self._answer, lambda _: FakeDevice(self._answer, self._vcpu))
+
+    @property
+    def mapped(self) -> bool:
+        """Whether a vCPU's structure is still mapped."""
+        return self._area is not None and not self._area.closed
 
     def _vcpu(self, request: int) -> Device:
         kvm = self
@@ -138,7 +148,8 @@ class FakeKVM:
         if name == "get_vcpu_mmap_size":
             return self.mmap_size
         if name == "check_extension":
-            return self.ipa_bits if argument == uapi.CAP_ARM_VM_IPA_SIZE else 1
+            assert isinstance(argument, int)
+            return self.extensions.get(argument, self.ipa_bits if argument == uapi.CAP_ARM_VM_IPA_SIZE else 1)
         if name == "run":
             self._exit()
         return 0
@@ -149,7 +160,8 @@ class FakeKVM:
         if reason < 0:
             raise fail(-reason)
         struct.pack_into("=I", self._area, uapi.RUN_EXIT_REASON, reason)
-        self._area[uapi.RUN_UNION : uapi.RUN_UNION + len(self.union)] = self.union
+        union = self._unions.pop(0) if self._unions else self.union
+        self._area[uapi.RUN_UNION : uapi.RUN_UNION + len(union)] = union
 
 
 class MemoryHost(Host):
