@@ -16,7 +16,7 @@ from linux.errors import EXHAUSTED, code, words
 from linux.kvm import guests, uapi
 from linux.kvm.exits import GuestError, GuestTimeoutError, NoGuestError
 from linux.kvm.interrupts import TimeLimit
-from linux.kvm.machine import VM, CallError
+from linux.kvm.machine import VM, CallError, api_version
 from linux.kvm.uapi import PATH
 from preflight.check import UNLESS_EMULATED, Run, check
 from preflight.device import Device
@@ -152,6 +152,13 @@ _BY_REASON = {outcome.reason: outcome for outcome in reversed(OUTCOMES)}
 def kvm(host: Host, run: Run) -> Finding:
     """Runs a guest, or tells why none runs."""
     try:
+        return _ask(host)
+    except MemoryError:
+        return _exhausted("allocating memory", errno.ENOMEM)
+
+
+def _ask(host: Host) -> Finding:
+    try:
         status = host.stat(PATH)
         kind = device_node.kind(status.st_mode)
         if not stat.S_ISCHR(status.st_mode):
@@ -173,15 +180,9 @@ def kvm(host: Host, run: Run) -> Finding:
 def _use(host: Host, device: Device) -> Finding:
     """Asks an open device whether it is KVM, and runs a guest."""
     try:
-        version = device.ioctl(uapi.Requests(host.own_architecture).get_api_version)
-    except OSError as error:
-        number = error.errno or 0
-        if number in (errno.EPERM, errno.EACCES, errno.ENOSYS, *EXHAUSTED):
-            return _call_failed(host, "KVM_GET_API_VERSION", number)
-        return WRONG_DEVICE(
-            f"{PATH} opens, but answers KVM_GET_API_VERSION with {words(number)}: it is not KVM",
-            evidence={"KVM_GET_API_VERSION": code(number)},
-        )
+        version = api_version(device, host.own_architecture)
+    except CallError as error:
+        return _call_failed(host, error.call, error.errno)
     if version != uapi.API_VERSION:
         return WRONG_DEVICE(
             f"{PATH} opens, but KVM_GET_API_VERSION gives {version}, not {uapi.API_VERSION}",
@@ -219,6 +220,9 @@ def _run_guest(device: Device, machine: str) -> Finding:
 
 def _foreign(host: Host, number: int) -> Finding | None:
     """Tells that a device number is not KVM's, None where it is."""
+    lacking = _lacking(host)
+    if lacking:
+        return _exhausted("reading /proc/misc", lacking)
     from linux.diagnosis import node
 
     why = node.foreign(host, number)
@@ -227,8 +231,11 @@ def _foreign(host: Host, number: int) -> Finding | None:
 
 def _not_opened(host: Host, number: int) -> Finding:
     """Tells why the device cannot be opened, or what is not there."""
-    if number in EXHAUSTED:  # nothing can be imported without a descriptor
-        return _exhausted(f"opening {PATH}", number)
+    lacking = number if number in EXHAUSTED else _lacking(host)
+    if lacking:
+        return _exhausted(f"opening {PATH}", lacking)
+    if number == errno.ENOTTY:
+        return NOT_CHARACTER_DEVICE(f"{PATH} was replaced while it was opened; it was closed again")
     from linux.diagnosis import calls, node, refusal
 
     if number in node.ABSENT:
@@ -246,12 +253,22 @@ def _not_opened(host: Host, number: int) -> Finding:
 
 def _call_failed(host: Host, call: str, number: int) -> Finding:
     """Tells why a call of the KVM interface failed."""
-    if number in EXHAUSTED:
-        return _exhausted(call, number)
+    lacking = number if number in EXHAUSTED else _lacking(host)
+    if lacking:
+        return _exhausted(call, lacking)
     from linux.diagnosis import calls
 
     why = calls.failed(host, call, number)
     return _finding(host, why, f"{call}: {words(number)}; {why.because}", {call: code(number)})
+
+
+def _lacking(host: Host) -> int:
+    """Returns the error for which nothing can be read or imported, and so nothing be told; 0 for none."""
+    try:
+        host.own_process("status")
+    except OSError as error:
+        return error.errno if error.errno in EXHAUSTED else 0
+    return 0
 
 
 def _exhausted(call: str, number: int) -> Finding:
@@ -262,9 +279,9 @@ def _exhausted(call: str, number: int) -> Finding:
 
 
 def _finding(host: Host, why: "Explanation", message: str, evidence: dict[str, str]) -> Finding:
-    from linux.diagnosis import refusal
+    from linux.diagnosis import confinement
 
     outcome = _BY_REASON[why.cause.value]
-    if outcome is PERMISSION_DENIED and refusal.is_root(host):
+    if outcome is PERMISSION_DENIED and confinement.is_root(host):
         outcome = PERMISSION_DENIED_TO_ROOT
-    return outcome(message, hint=why.hint, evidence=evidence)
+    return outcome(message, hint=why.hint, evidence={**evidence, **why.evidence})

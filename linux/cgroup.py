@@ -14,8 +14,17 @@ def devices_path(text: str) -> str:
     return ""
 
 
+def unified_path(text: str) -> str:
+    """Returns the path in the hierarchy of version 2 in ``/proc/self/cgroup``, empty without one."""
+    return next((line.removeprefix("0::") for line in text.split("\n") if line.startswith("0::")), "")
+
+
 def allows(text: str, major: int, minor: int) -> bool:
-    """Whether a ``devices.list`` lets a character device be opened for reading and writing."""
+    """Whether a ``devices.list`` shows that a character device may be opened for reading and writing.
+
+    Where it says ``a *:* rwm``, single devices may be refused all the same: a group that allows by default
+    does not list what is taken away from it (security/device_cgroup.c, devcgroup_seq_show).
+    """
     for line in text.split("\n"):
         kind, _, rest = line.partition(" ")
         numbers, _, access = rest.partition(" ")

@@ -20,6 +20,7 @@ class Topic(Enum):
     NOT_SUPPORTED = auto()
     INCONSISTENT = auto()
     SIGNATURE = auto()
+    NOT_ENABLED = auto()
     HYPERVISOR = auto()
 
 
@@ -61,6 +62,9 @@ _PATTERNS: tuple[tuple[Topic, tuple[str, ...], tuple[str, ...]], ...] = (
     (Topic.NOT_SUPPORTED, ("no hardware support",), ("kvm",)),
     # vmx.c: "CPU 1 feature inconsistency!"; svm.c on a CPU without SVM: see NOT_SUPPORTED.
     (Topic.INCONSISTENT, ("feature inconsistency", "inconsistent vmcs config"), ("",)),
+    # virt/kvm/kvm_main.c: "kvm: enabling virtualization on CPU1 failed"; vmx.c: "VMXON faulted,
+    # MSR_IA32_FEAT_CTL (0x3a) = 0x1".
+    (Topic.NOT_ENABLED, ("enabling virtualization on cpu", "vmxon faulted"), ("fail", "fault")),
     # kernel/module/signing.c; security/lockdown: "Lockdown: modprobe: unsigned module loading is restricted".
     (Topic.SIGNATURE, ("unsigned module", "module with unavailable key"), ("rejected", "restricted")),
     # arch/x86/kernel/cpu/hypervisor.c: "Hypervisor detected: KVM".

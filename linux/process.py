@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+_CAP_DAC_OVERRIDE = 1 << 1
+"""``CAP_DAC_OVERRIDE``, before which mode and ACL do not count (``linux/capability.h``; capabilities(7))."""
+
 
 class Confinement(NamedTuple):
     """What confines a process.
@@ -10,26 +13,37 @@ class Confinement(NamedTuple):
         seccomp: 0 none, 1 strict, 2 filter; None where it is not told.
         no_new_privileges: ``no_new_privs`` is set.
         capabilities: The effective capabilities, a bit mask; None where it is not told.
+        filters: How many seccomp filters are in force; None where it is not told (before Linux 5.9).
     """
 
     seccomp: int | None = None
     no_new_privileges: bool = False
     capabilities: int | None = None
+    filters: int | None = None
+
+    @property
+    def overrides_modes(self) -> bool | None:
+        """Whether it may open what mode and ACL refuse it; None where that is not told."""
+        return None if self.capabilities is None else bool(self.capabilities & _CAP_DAC_OVERRIDE)
 
 
 def parse(text: str) -> Confinement:
     """Parses the file; what is missing or nonsense is None."""
-    fields = {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    fields = {key: value.strip() for key, _, value in (line.partition(":") for line in text.split("\n"))}
     return Confinement(
         seccomp=_integer(fields.get("Seccomp", ""), 10),
         no_new_privileges=fields.get("NoNewPrivs") == "1",
         capabilities=_integer(fields.get("CapEff", ""), 16),
+        filters=_integer(fields.get("Seccomp_filters", ""), 10),
     )
 
 
-def identity_mapped(uid_map: str) -> bool:
-    """Whether ``/proc/self/uid_map`` is that of the initial user namespace (user_namespaces(7))."""
-    return uid_map.split() == ["0", "0", "4294967295"]
+def identity_mapped(id_map: str) -> bool:
+    """Whether ``/proc/self/uid_map`` or ``gid_map`` is that of the initial user namespace.
+
+    Source: user_namespaces(7).
+    """
+    return id_map.split() == ["0", "0", "4294967295"]
 
 
 def _integer(text: str, base: int) -> int | None:

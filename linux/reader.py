@@ -10,8 +10,8 @@ class Reader(Protocol):
 
     root: str
 
-    def read_text(self, path: str) -> str:
-        """Reads a file."""
+    def read_text(self, path: str, *, limit: int = ...) -> str:
+        """Reads a file, at most ``limit`` bytes of it."""
 
     def exists(self, path: str) -> bool:
         """Whether something stands there."""
@@ -28,8 +28,11 @@ class Reader(Protocol):
     def statvfs(self, path: str) -> os.statvfs_result:
         """Returns the status of the file system that a file is on."""
 
-    def extended_attributes(self, path: str) -> list[str]:
-        """Returns the names of a file's extended attributes."""
+    def extended_attribute(self, path: str, name: str) -> bytes:
+        """Returns an extended attribute of a file."""
+
+    def may_access(self, path: str) -> bool | None:
+        """Whether access(2) lets us read and write a file; None where it tells nothing."""
 
     def kernel_log(self) -> Iterable[str]:
         """Yields the kernel's messages."""

@@ -34,6 +34,14 @@ class Device:
         """
         return Device(fcntl.ioctl(self._descriptor, request, argument))
 
+    def status(self) -> os.stat_result:
+        """Returns the status of what was opened.
+
+        Raises:
+            OSError: The kernel's answer.
+        """
+        return os.fstat(self._descriptor)
+
     def map(self, length: int) -> mmap.mmap:
         """Maps the first ``length`` bytes, shared and writable.
 

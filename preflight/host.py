@@ -90,14 +90,25 @@ class Host:
         with _named(path):
             return os.readlink(self._path(path, follow_last=False))
 
-    def extended_attributes(self, path: str) -> list[str]:
-        """Returns the names of a file's extended attributes; ``system.posix_acl_access`` is an ACL (acl(5)).
+    def extended_attribute(self, path: str, name: str) -> bytes:
+        """Returns an extended attribute; ``system.posix_acl_access`` is an ACL (acl(5)).
 
         Raises:
-            OSError: The kernel's answer, with the host's path as its file name.
+            OSError: The kernel's answer, with the host's path as its file name; ENODATA where there is none.
         """
         with _named(path):
-            return os.listxattr(self._path(path))
+            return os.getxattr(self._path(path), name)
+
+    def may_access(self, path: str) -> bool | None:
+        """Whether access(2) lets us read and write what stands at ``path``; it is not opened.
+
+        None where access(2) does not even tell that it exists: something is in the way of the question.
+        """
+        try:
+            there = self._path(path)
+        except OSError:
+            return None
+        return os.access(there, os.R_OK | os.W_OK) if os.access(there, os.F_OK) else None
 
     def statvfs(self, path: str) -> os.statvfs_result:
         """Returns the status of the file system that ``path`` is on.
@@ -125,12 +136,18 @@ class Host:
 
         Raises:
             OSError: The kernel's answer, with the host's path as its file name; ENOTTY where ``path`` is no
-                character device.
+                character device, or was replaced by another while it was opened.
         """
-        if not stat.S_ISCHR(self.stat(path).st_mode):
+        expected = self.stat(path)
+        if not stat.S_ISCHR(expected.st_mode):
             raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY), path)
         with _named(path):
-            return Device(os.open(self._path(path), os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
+            device = Device(os.open(self._path(path), os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY))
+            opened = device.status()
+            if (stat.S_IFMT(opened.st_mode), opened.st_rdev) != (stat.S_IFCHR, expected.st_rdev):
+                device.close()
+                raise OSError(errno.ENOTTY, os.strerror(errno.ENOTTY), path)
+            return device
 
     def kernel_log(self) -> Iterator[str]:
         """Yields the kernel's messages, oldest first, without their prefixes.

@@ -2,10 +2,12 @@
 
 import errno
 
-from linux import hypervisor, lookup, process
-from linux.diagnosis import refusal
+from linux import hypervisor, kernel_log, lookup
+from linux.diagnosis import confinement, refusal
 from linux.diagnosis.cause import Cause, Explanation
-from linux.reader import Reader, own
+from linux.kernel_log import Topic
+from linux.kvm.uapi import PATH
+from linux.reader import Reader
 
 OTHER_HYPERVISORS = ("vboxdrv", "vmmon", "jailhouse")
 """Modules that take the CPU's extension for themselves."""
@@ -15,23 +17,36 @@ MONITORS = ("VBoxHeadless", "VirtualBoxVM", "vmware-vmx", "jailhouse")
 
 _VCPU_CALLS = ("KVM_GET_VCPU_MMAP_SIZE", "KVM_CREATE_VCPU", "mmap of the vCPU")
 
+_NOT_ENABLED = (errno.EBUSY, errno.EIO)
+"""What ``KVM_CREATE_VM`` answers where a CPU refused to switch its extension on (virt/kvm/kvm_main.c).
+
+EBUSY up to Linux 6.11. Later kernels do it when the module is loaded, and answer EIO where
+``kvm.enable_virt_at_load`` is off.
+"""
+
 
 def failed(reader: Reader, call: str, number: int) -> Explanation:
     """Explains the error number that a call gave; ``open`` is that of the device."""
+    seccomp = confinement.seccomp(confinement.of_own_process(reader))
     # No call of KVM's answers ENOSYS: a filter does, that has the kernel look older than it is (seccomp(2)).
-    filtered = number == errno.ENOSYS and bool(process.parse(own(reader, "status")).seccomp)
-    if number in (errno.EPERM, errno.EACCES) or filtered:
+    if number in (errno.EPERM, errno.EACCES) or (number == errno.ENOSYS and seccomp):
         return refusal.kept_away(reader, opening=False)
+    why = _by_call(reader, call, number)
+    return why._replace(because=f"{why.because}; or {seccomp} answers so") if seccomp else why
+
+
+def _by_call(reader: Reader, call: str, number: int) -> Explanation:
     if call in _VCPU_CALLS:
         return Explanation(Cause.CREATE_VCPU_FAILED, "a VM was created, a vCPU was not")
     if call == "KVM_GET_API_VERSION":
-        return Explanation(Cause.CREATE_VM_FAILED, "the device opens, but does not answer as KVM")
+        cause = Cause.CREATE_VM_FAILED if number == errno.ENOSYS else Cause.WRONG_DEVICE
+        return Explanation(cause, f"{PATH} opens, but KVM never answers so: it is another device")
     if call == "open" and number != errno.EBUSY:
         return Explanation(Cause.CREATE_VM_FAILED, "the device cannot be opened, so no VM can be created")
     if call not in ("open", "KVM_CREATE_VM", "KVM_CHECK_EXTENSION"):
         return Explanation(Cause.GUEST_FAILED, "a VM and a vCPU were created, the guest could not be run")
-    if number == errno.EBUSY:
-        return _busy(reader)
+    if number in _NOT_ENABLED:
+        return _not_enabled(reader, number)
     platform = lookup.processors(reader).platform if number == errno.EINVAL else ""
     if platform.startswith("pSeries"):
         return Explanation(
@@ -42,16 +57,18 @@ def failed(reader: Reader, call: str, number: int) -> Explanation:
     return Explanation(Cause.CREATE_VM_FAILED, "the device answers as KVM, but creates no VM")
 
 
-def _busy(reader: Reader) -> Explanation:
-    """EBUSY: another hypervisor, or a CPU that came online without the extension and was refused."""
+def _not_enabled(reader: Reader, number: int) -> Explanation:
+    """Another hypervisor, a CPU that came online without the extension, or one that refuses it."""
+    cause = Cause.HYPERVISOR_BUSY if number == errno.EBUSY else Cause.CREATE_VM_FAILED
+    said = _kernel_says(reader)
     others = [name for name in OTHER_HYPERVISORS if reader.exists(f"/sys/module/{name}")]
     if others:
         names = " ".join(others)
-        running = [f"{name} (process {number})" for number, name in _processes(reader) if name in MONITORS]
+        running = [f"{name} (process {process})" for process, name in _processes(reader) if name in MONITORS]
         whose = f", and runs a VM in {', '.join(running[:4])}" if running else ""
         return Explanation(
-            Cause.HYPERVISOR_BUSY,
-            f"another hypervisor holds the CPU's extension: module {names} is loaded{whose}",
+            cause,
+            f"another hypervisor holds the CPU's extension: module {names} is loaded{whose}{said}",
             f"stop its VMs, then: modprobe -r {names}",
         )
     cpu = lookup.processors(reader)
@@ -59,15 +76,25 @@ def _busy(reader: Reader) -> Explanation:
     unable = [str(number) for number in cpu.flags if number not in able]
     if able and unable:
         return Explanation(
-            Cause.HYPERVISOR_BUSY,
-            f"CPU {', '.join(unable[:8])} lacks the flag that others have; KVM needs it on all",
+            cause,
+            f"CPU {', '.join(unable[:8])} lacks the flag that others have; KVM needs it on all{said}",
             f"echo 0 > /sys/devices/system/cpu/cpu{unable[0]}/online; or enable it for all in firmware",
         )
     return Explanation(
-        Cause.HYPERVISOR_BUSY,
+        cause,
         "another hypervisor holds the CPU's extension, or a CPU that came online was refused it; no module "
-        "of another hypervisor is loaded, and the CPUs' flags do not differ",
+        f"of another hypervisor is loaded, and the CPUs' flags do not differ{said}",
+        "dmesg | grep -iE 'kvm|vmx|svm|microcode'; lsmod; on a VM, its hypervisor's nested virtualization",
     )
+
+
+def _kernel_says(reader: Reader) -> str:
+    """What the kernel's log says about a CPU that refused its extension, or why that is not known."""
+    try:
+        said = kernel_log.first(kernel_log.find(reader.kernel_log()), Topic.NOT_ENABLED)
+    except OSError as error:
+        return f" (the kernel log could not be read: {error.strerror})"
+    return f"; the kernel log says: {said}" if said else ""
 
 
 def _processes(reader: Reader) -> list[tuple[int, str]]:

@@ -1,6 +1,8 @@
 """Causes why KVM cannot be used, and words that explaining them shares."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from linux.diagnosis.survey import Facts
@@ -39,12 +41,14 @@ class Explanation(NamedTuple):
         because: What tells it, in one line.
         hint: What to do, None where the cause alone says it.
         ask_cpu: The CPU itself, asked for its raw flags, could still tell more.
+        evidence: What was read, beside what the check itself shows.
     """
 
     cause: Cause
     because: str
     hint: str | None = None
     ask_cpu: bool = False
+    evidence: Mapping[str, str] = MappingProxyType({})
 
 
 def take_off(parameter: str) -> str:

@@ -3,13 +3,13 @@
 import errno
 import os
 
-from linux import lookup, misc, mountinfo, raw_cpuid, view
-from linux.diagnosis import survey, virtualization
+from linux import lookup, misc, raw_cpuid
+from linux.diagnosis import confinement, own_dev, survey, virtualization
 from linux.diagnosis.cause import Cause, Explanation
 from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
-from linux.reader import Reader, own, text
+from linux.reader import Reader, text
 
-ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 """What the kernel answers where no device stands at a path."""
 
 
@@ -51,9 +51,11 @@ def missing(reader: Reader) -> Explanation:
             f"it is a link to {link}, where no device is; {there}",
             f"rm {PATH} && {make}",
         )
-    elsewhere = _container_view(reader)
+    elsewhere = own_dev.container(reader)
     if elsewhere:
-        return Explanation(Cause.DEVICE_NOT_IN_CONTAINER, f"{there}, but {elsewhere}")
+        return Explanation(
+            Cause.DEVICE_NOT_IN_CONTAINER, f"{there}, but {elsewhere}", confinement.device_hint(reader, PATH)
+        )
     return Explanation(
         Cause.DEVICE_MISSING,
         f"{there}, only its device node is missing",
@@ -100,47 +102,5 @@ def _raw_flags(reader: Reader) -> frozenset[str]:
 def _link(reader: Reader) -> str:
     try:
         return reader.readlink(PATH)
-    except OSError:
-        return ""
-
-
-def _container_view(reader: Reader) -> str:
-    """Says why the ``/dev`` that we see is not the host's, empty where it is."""
-    if reader.root != "/":
-        if reader.exists("/dev"):
-            return ""
-        return f"{reader.root} has no directory dev: the host's /dev is not mounted there"
-    mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), PATH)
-    other_mounts, init_has_it = _init_view(reader)
-    if view.is_container_dev(
-        filesystem=mount.kind if mount else "",
-        init_has_it=init_has_it,
-        other_mounts=other_mounts,
-        pid_namespace=_namespace(reader, "/proc/self/ns/pid"),
-    ):
-        return "this process is in a container whose /dev does not have it"
-    return ""
-
-
-def _init_view(reader: Reader) -> tuple[bool, bool | None]:
-    """Whether init's mounts are others than ours, and whether it sees the device (None: not told).
-
-    Process 2, kthreadd, stands in for a process 1 that may not be looked at: kernel threads are in the first
-    mount namespace.
-    """
-    ours, other = _namespace(reader, "/proc/self/ns/mnt"), False
-    for process in (1, 2):
-        theirs = _namespace(reader, f"/proc/{process}/ns/mnt")
-        if theirs and theirs == ours:
-            return False, None
-        other = other or bool(theirs)
-        if theirs and reader.exists(f"/proc/{process}/root/dev"):
-            return True, reader.exists(f"/proc/{process}/root{PATH}")
-    return other, None
-
-
-def _namespace(reader: Reader, path: str) -> str:
-    try:
-        return reader.readlink(path)
     except OSError:
         return ""

@@ -1,106 +1,115 @@
-"""Explains why this process may not use the device: EACCES and EPERM mean different things.
+"""Explains why this process may not use a device: EACCES and EPERM mean different things.
 
-EACCES comes from the mount, the mode, an ACL, SELinux or Landlock; EPERM from the device cgroup (kernel:
-Documentation/admin-guide/cgroup-v2.rst, device controller), seccomp, or another security module.
+EACCES comes from the mount, the mode, an ACL, SELinux, AppArmor or Landlock; EPERM from the device cgroup
+(kernel: Documentation/admin-guide/cgroup-v2.rst, device controller), seccomp, or another security module.
+
+What access(2) answers tells the two halves of an open apart: it asks mode, ACL, device cgroup and SELinux
+(fs/namei.c, inode_permission), but neither ``nodev`` (may_open) nor what looks at the open itself (seccomp,
+AppArmor, Landlock).
 """
 
 import os
-import stat
 
-from linux import cgroup, device_node, process
+from linux import cgroup, container, mountinfo
+from linux.diagnosis import confinement, permission
 from linux.diagnosis.cause import Cause, Explanation
-from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
+from linux.kvm.uapi import PATH
 from linux.reader import Reader, own, text
 
 
-def is_root(reader: Reader) -> bool:
-    """Whether our process is root, and not that of a user namespace (user_namespaces(7))."""
-    uid_map = own(reader, "uid_map")
-    return reader.effective_user == 0 and (not uid_map or process.identity_mapped(uid_map))
-
-
-def access(reader: Reader) -> Explanation:
+def access(reader: Reader, path: str = PATH) -> Explanation:
     """Explains EACCES on opening a character device.
 
     The kernel looks at ``nodev`` before the mode (fs/namei.c, may_open), so it does not matter whom the mode
     lets in.
     """
     try:
-        status = reader.stat(PATH)
-        nodev = bool(reader.statvfs(PATH).f_flag & os.ST_NODEV)
+        status = reader.stat(path)
+        nodev = bool(reader.statvfs(path).f_flag & os.ST_NODEV)
     except OSError:
         return Explanation(
             Cause.PERMISSION_DENIED,
-            f"this process (user {reader.effective_user}) may not search a directory on the path",
-            f"namei -l {PATH}",
+            f"this process (user {reader.effective_user}) may not search "
+            f"{permission.unsearchable(reader, path)}",
+            f"namei -l {path}; {permission.LOOK}",
         )
     if nodev:
-        return Explanation(
-            Cause.NODEV_MOUNT,
-            "the file system that it is on is mounted nodev",
-            f'mount -o remount,dev "$(findmnt -nT {PATH} -o TARGET)"',
-        )
-    owner = device_node.name(status.st_uid, text(reader, "/etc/passwd"))
-    group = device_node.name(status.st_gid, text(reader, "/etc/group"))
-    belongs = f"it belongs to {owner}:{group} with mode {stat.S_IMODE(status.st_mode):04o}"
-    user = reader.effective_user
-    if (user == 0 and is_root(reader)) or device_node.may_read_and_write(
-        status.st_mode, status.st_uid, status.st_gid, user, reader.effective_groups
-    ):
-        return Explanation(
-            Cause.PERMISSION_DENIED,
-            f"{belongs}, which lets user {user} in: an ACL, a user namespace or a security module does not",
-            f"getfacl {PATH}; ls -lZ {PATH}; cat /proc/self/attr/current; sudo ausearch -m avc -ts recent",
-        )
-    acl = ", and its ACL does not either" if _has_acl(reader) else ""
-    return Explanation(
-        Cause.PERMISSION_DENIED, f"{belongs}, which does not let user {user} in{acl}", _let_in(status, group)
-    )
+        return _nodev(reader, path)
+    return permission.explain(reader, path, status) or _in_spite_of_the_mode(reader, path, status)
 
 
-def _let_in(status: os.stat_result, group: str) -> str:
-    join = 'sudo usermod -aG {} "$USER", then log in again; to look once as root: sudo vm-preflight run'
-    if status.st_gid != 0 and status.st_mode & 0o060 == 0o060:
-        return join.format(group)
-    return f"sudo chgrp kvm {PATH} && sudo chmod 660 {PATH} && {join.format('kvm')}"
-
-
-def _has_acl(reader: Reader) -> bool:
-    try:
-        return "system.posix_acl_access" in reader.extended_attributes(PATH)
-    except OSError:
-        return False
-
-
-def kept_away(reader: Reader, *, opening: bool) -> Explanation:
-    """Explains EPERM, as far as ``/proc/self`` tells.
+def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation:
+    """Explains EPERM, as far as ``/proc/self`` and access(2) tell.
 
     Args:
         reader: The host and our own process.
+        path: The device.
         opening: It came from ``open(2)``; the device cgroup does not look at ioctls.
     """
-    path = cgroup.devices_path(own(reader, "cgroup"))
-    allowed = text(reader, f"/sys/fs/cgroup/devices{path}/devices.list") if path else ""
-    if opening and allowed and not cgroup.allows(allowed, MISC_MAJOR, KVM_MINOR):
+    asked = reader.may_access(path) if opening else None
+    by_cgroup = _refusing_cgroup(reader, path, asked=asked) if opening else ""
+    if by_cgroup:
         return Explanation(
             Cause.DEVICE_CGROUP_DENIED,
-            f"the device cgroup {path} of this process does not allow c {MISC_MAJOR}:{KVM_MINOR} rw",
+            f"{by_cgroup} keeps this process from it",
+            confinement.device_hint(reader, path),
         )
-    seccomp = process.parse(own(reader, "status")).seccomp
-    label = own(reader, "attr/current").strip("\0\n ")
-    suspects = ["the device cgroup"] if opening and not allowed else []
-    if seccomp:
-        suspects.append("seccomp (a filter is in force)")
-    if label not in ("", "unconfined", "kernel"):
-        suspects.append(f"the security module ({label})")
-    because = " or ".join(suspects or ["a security module"])
-    off = "; seccomp is off" if seccomp == 0 else ""
-    hint = (
-        None
-        if opening
-        else "run without the seccomp filter: seccompProfile: {type: Unconfined}, or docker run "
-        "--security-opt seccomp=unconfined"
-    )
+    own_process = confinement.of_own_process(reader)
+    suspects = ["the device cgroup"] if opening and asked is None else []
+    suspects += filter(None, [confinement.seccomp(own_process)])
+    suspects += confinement.security_modules(reader)
     return Explanation(
-        Cause.DEVICE_CGROUP_DENIED, f"{because} keeps this process from it{off}", hint if seccomp else None
+        Cause.DEVICE_CGROUP_DENIED,
+        f"{' or '.join(suspects or ['a security module that keeps no label (Landlock, BPF)'])} keeps this "
+        f"process from it{'; seccomp is off' if own_process.seccomp == 0 else ''}",
+        _without_filter(reader) if own_process.seccomp else None,
     )
+
+
+def _nodev(reader: Reader, path: str) -> Explanation:
+    mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), path) if reader.root == "/" else None
+    where = f" ({mount.kind} at {mount.point})" if mount else ""
+    point = mount.point if mount else f'"$(findmnt -nT {path} -o TARGET)"'
+    return Explanation(
+        Cause.NODEV_MOUNT,
+        f"the file system that it is on{where} is mounted nodev",
+        f"mount -o remount,dev {point}",
+    )
+
+
+def _in_spite_of_the_mode(reader: Reader, path: str, status: os.stat_result) -> Explanation:
+    """What refuses the open, although owner, mode and ACL do not."""
+    asked = reader.may_access(path)
+    suspects = list(confinement.security_modules(reader))
+    if asked is not False:
+        suspects += filter(None, [confinement.seccomp(confinement.of_own_process(reader))])
+        if confinement.in_user_namespace(reader):
+            suspects.append("a mount that was made in a user namespace, where no device opens")
+    told = {True: ", and access(2) agrees", False: ", but access(2) refuses it too", None: ""}[asked]
+    return Explanation(
+        Cause.PERMISSION_DENIED,
+        f"{permission.belongs(reader, status)}, which lets user {reader.effective_user} in{told}: what "
+        f"refuses it is {' or '.join(suspects or ['a security module'])}",
+        f"ls -lZ {path}; cat /proc/self/attr/current; cat /sys/kernel/security/lsm; dmesg | tail",
+    )
+
+
+def _refusing_cgroup(reader: Reader, path: str, *, asked: bool | None) -> str:
+    """Names the device cgroup that refuses the device, empty where it does not, or where nothing tells."""
+    told = own(reader, "cgroup")
+    first, second = cgroup.devices_path(told), cgroup.unified_path(told)
+    listed = text(reader, f"/sys/fs/cgroup/devices{first}/devices.list") if first else ""
+    number = reader.stat(path).st_rdev
+    major, minor = os.major(number), os.minor(number)
+    if listed and not cgroup.allows(listed, major, minor):
+        return f"the device cgroup {first}, whose list does not have c {major}:{minor} rw,"
+    if asked is not False:
+        return ""
+    ways = [f"{first}, whose list does not show what was taken away"] if first else []
+    ways += [f"{second} of version 2, whose BPF program cannot be read"] if second else []
+    which = f" ({', or '.join(ways)})" if ways else ""
+    return f"the device cgroup{which}, which makes access(2) fail too,"
+
+
+def _without_filter(reader: Reader) -> str:
+    return f"run without the seccomp filter: {(confinement.runtime(reader) or container.OTHER).no_filter}"

@@ -72,6 +72,19 @@ def _call(name: str, call: Callable[[], T]) -> T:
     raise CallError(name, last)
 
 
+def api_version(system: Descriptor, machine: str) -> int:
+    """Asks an open ``/dev/kvm``, or what stands in its place, for the version of its interface.
+
+    Args:
+        system: The open device.
+        machine: ``uname -m`` of the kernel that answers.
+
+    Raises:
+        CallError: ``KVM_GET_API_VERSION`` failed.
+    """
+    return _call("KVM_GET_API_VERSION", lambda: system.ioctl(uapi.Requests(machine).get_api_version))
+
+
 class _Closing:
     """Closes on leaving a ``with`` block."""
 

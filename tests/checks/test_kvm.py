@@ -534,7 +534,7 @@ def test_the_hint_fits_mode_and_group(mode: int, gid: int, hint: str) -> None:
     ("status", "label", "words"),
     [
         ("Seccomp:\t2\n", "", "seccomp (a filter is in force)"),
-        ("Seccomp:\t0\n", "docker-default (enforce)\n", "the security module (docker-default (enforce))"),
+        ("Seccomp:\t0\n", "docker-default (enforce)\n", "AppArmor (docker-default (enforce))"),
         ("Seccomp:\t0\n", "unconfined\n", "seccomp is off"),
         ("", "", "a security module"),
     ],

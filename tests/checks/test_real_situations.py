@@ -287,7 +287,7 @@ def test_out_of_descriptors(open_root: Path) -> None:
 def test_a_guest_that_never_ends(open_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "GUEST_SECONDS", 0.1)
     endless = functools.partial(guest_x86.run, code=b"\xeb\xfe")
-    monkeypatch.setattr(module, "GUESTS", {os.uname().machine: endless})
+    monkeypatch.setattr(module.guests, "find", lambda machine: endless)
     reason, status, _, hint = ask_as(lambda: None, open_root)
     assert (reason, status) == ("GuestTimedOut", "Fail")
     assert hint
@@ -371,7 +371,7 @@ def test_a_seccomp_filter(request_number: int, error: int, reason: str) -> None:
     )
     answer = json.loads(done.stdout)
     assert answer[0] == reason
-    assert ("seccomp (a filter is in force)" in answer[2]) is (reason == "DeviceCgroupDenied")
+    assert "seccomp (a filter is in force)" in answer[2]
     assert answer[3]
 
 

@@ -1,0 +1,52 @@
+"""Tells whether a device is missing on the host, or only in the ``/dev`` that our own process sees."""
+
+from linux import mountinfo, view
+from linux.kvm.uapi import PATH
+from linux.reader import Reader, own
+
+
+def container(reader: Reader, path: str = PATH) -> str:
+    """Says why the ``/dev`` that we see is not the host's, empty where it is.
+
+    Args:
+        reader: The host and our own process.
+        path: A device that is missing in it.
+    """
+    if reader.root != "/":
+        if reader.exists("/dev"):
+            return ""
+        return f"{reader.root} has no directory dev: the host's /dev is not mounted there"
+    mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), path)
+    other_mounts, init_has_it = _init_view(reader, path)
+    if view.is_container_dev(
+        filesystem=mount.kind if mount else "",
+        init_has_it=init_has_it,
+        other_mounts=other_mounts,
+        pid_namespace=_namespace(reader, "/proc/self/ns/pid"),
+    ):
+        return "this process is in a container whose /dev does not have it"
+    return ""
+
+
+def _init_view(reader: Reader, path: str) -> tuple[bool, bool | None]:
+    """Whether init's mounts are others than ours, and whether it sees the device (None: not told).
+
+    Process 2, kthreadd, stands in for a process 1 that may not be looked at: kernel threads are in the first
+    mount namespace.
+    """
+    ours, other = _namespace(reader, "/proc/self/ns/mnt"), False
+    for process in (1, 2):
+        theirs = _namespace(reader, f"/proc/{process}/ns/mnt")
+        if theirs and theirs == ours:
+            return False, None
+        other = other or bool(theirs)
+        if theirs and reader.exists(f"/proc/{process}/root/dev"):
+            return True, reader.exists(f"/proc/{process}/root{path}")
+    return other, None
+
+
+def _namespace(reader: Reader, path: str) -> str:
+    try:
+        return reader.readlink(path)
+    except OSError:
+        return ""
