@@ -1,13 +1,11 @@
-"""The KVM interface: numbers against the installed headers, and guests on the real device."""
+"""A VM and a vCPU by script, and guests on the real device."""
 
+import errno
 import os
-import re
-import shutil
 import signal
-import subprocess
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 from memoryhost import FakeKVM
@@ -16,75 +14,11 @@ from realkvm import needs_kvm
 from linux.kvm import guest_x86, uapi
 from linux.kvm.exits import GuestError, GuestTimeoutError
 from linux.kvm.interrupts import TimeLimit
-from linux.kvm.machine import VM, CallError, Memory
+from linux.kvm.machine import MAX_RESUMES, VM, CallError, Memory
 from preflight.host import Host
 
 X86 = os.uname().machine in ("x86_64", "i686")
 needs_x86 = pytest.mark.skipif(not X86, reason="the guest is x86 code")
-
-MACROS = {
-    "KVM_GET_API_VERSION": "get_api_version",
-    "KVM_CREATE_VM": "create_vm",
-    "KVM_CHECK_EXTENSION": "check_extension",
-    "KVM_GET_VCPU_MMAP_SIZE": "get_vcpu_mmap_size",
-    "KVM_CREATE_VCPU": "create_vcpu",
-    "KVM_SET_USER_MEMORY_REGION": "set_user_memory_region",
-    "KVM_SET_TSS_ADDR": "set_tss_addr",
-    "KVM_RUN": "run",
-    "KVM_SET_REGS": "set_regs",
-    "KVM_GET_SREGS": "get_sregs",
-    "KVM_SET_SREGS": "set_sregs",
-}
-CONSTANTS = {
-    "KVM_API_VERSION": uapi.API_VERSION,
-    "KVM_CAP_SET_TSS_ADDR": uapi.CAP_SET_TSS_ADDR,
-    "KVM_CAP_ARM_VM_IPA_SIZE": uapi.CAP_ARM_VM_IPA_SIZE,
-    "KVM_EXIT_IO_OUT": uapi.EXIT_IO_OUT,
-    "offsetof(struct kvm_run, exit_reason)": uapi.RUN_EXIT_REASON,
-    "offsetof(struct kvm_run, io)": uapi.RUN_UNION,
-    "offsetof(struct kvm_sregs, cs)": 0,
-    "offsetof(struct kvm_segment, selector)": 12,
-    "sizeof(struct kvm_userspace_memory_region)": 32,
-    "offsetof(struct kvm_regs, rip)": 16 * 8,
-}
-
-
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler to read the headers with")
-@pytest.mark.skipif(not Path("/usr/include/linux/kvm.h").exists(), reason="no kernel headers are installed")
-@needs_x86
-def test_numbers_and_structures_are_those_of_the_headers(tmp_path: Path) -> None:
-    requests = uapi.Requests(os.uname().machine)
-    expected = {macro: getattr(requests, name) for macro, name in MACROS.items()} | CONSTANTS
-    header = Path("/usr/include/linux/kvm.h").read_text()
-    defined = set(re.findall(r"#define KVM_EXIT_(\w+)\s", header))
-    expected |= {f"KVM_EXIT_{name}": number for number, name in uapi.EXIT_NAMES.items() if name in defined}
-    program = ["#include <stddef.h>", "#include <stdio.h>", "#include <linux/kvm.h>", "int main(void) {"]
-    program += [f'  printf("%lld\\n", (long long)({macro}));' for macro in expected]
-    (tmp_path / "numbers.c").write_text("\n".join([*program, "  return 0;", "}"]))
-    subprocess.run(["cc", "-o", tmp_path / "numbers", tmp_path / "numbers.c"], check=True)
-    printed = subprocess.run(
-        [tmp_path / "numbers"], check=True, capture_output=True, text=True
-    ).stdout.split()
-    assert dict(zip(expected, map(int, printed), strict=True)) == expected
-
-
-@pytest.mark.parametrize(
-    ("machine", "get_api_version", "set_user_memory_region", "get_sregs"),
-    [
-        ("x86_64", 0xAE00, 0x4020AE46, 0x8138AE83),
-        ("s390x", 0xAE00, 0x4020AE46, 0x8138AE83),
-        # include/asm/ioctl.h of these: _IOC_NONE is 1, _IOC_READ 2, _IOC_WRITE 4, 13 bits of size.
-        ("ppc64le", 0x2000AE00, 0x8020AE46, 0x4138AE83),
-        ("mips64", 0x2000AE00, 0x8020AE46, 0x4138AE83),
-    ],
-)
-def test_the_direction_of_a_request(
-    machine: str, get_api_version: int, set_user_memory_region: int, get_sregs: int
-) -> None:
-    requests = uapi.Requests(machine)
-    assert requests.get_api_version == get_api_version
-    assert requests.set_user_memory_region == set_user_memory_region
-    assert requests.get_sregs == get_sregs
 
 
 def test_memory_is_aligned_and_stays_where_it_is() -> None:
@@ -184,6 +118,101 @@ def test_the_time_limit_puts_handler_and_timer_back() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, *timer)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("machine", "extensions", "vm_type"),
+    [
+        ("x86_64", {}, 0),
+        ("s390x", {}, 0),
+        ("loongarch64", {}, 0),
+        ("riscv64", {}, 0),
+        ("aarch64", {uapi.CAP_ARM_VM_IPA_SIZE: 36}, 36),
+        ("aarch64_be", {uapi.CAP_ARM_VM_IPA_SIZE: 36}, 36),
+        ("aarch64", {uapi.CAP_ARM_VM_IPA_SIZE: 48}, 0),
+        ("aarch64", {uapi.CAP_ARM_VM_IPA_SIZE: 0}, 0),
+        ("mips64", {uapi.CAP_MIPS_VZ: 1}, 1),
+        ("mips64", {uapi.CAP_MIPS_VZ: 0}, 0),
+    ],
+)
+def test_the_type_of_a_vm(machine: str, extensions: dict[int, int], vm_type: int) -> None:
+    kvm = FakeKVM(machine=machine, extensions=extensions)
+    with kvm.open() as device, VM(device, machine):
+        assert kvm.calls[-1] == ("create_vm", vm_type)
+
+
+def test_a_vm_gives_its_memory_back() -> None:
+    with FakeKVM().open() as device, VM(device, "x86_64") as vm:
+        vm.add_memory(Memory(0x1000), 0)
+        vm.add_memory(Memory(0x1000), 0x1000)
+        assert len(vm._memories) == 2
+    assert vm._memories == []
+
+
+@pytest.mark.parametrize("size", [0, 1, uapi.RUN_LEAST_SIZE - 1])
+def test_a_structure_that_is_too_small_is_refused(size: int) -> None:
+    kvm = FakeKVM(mmap_size=size)
+    with (
+        kvm.open() as device,
+        VM(device, "x86_64") as vm,
+        pytest.raises(CallError, match="too few") as caught,
+    ):
+        vm.create_vcpu()
+    assert caught.value.call == "KVM_GET_VCPU_MMAP_SIZE"
+
+
+def enter(*exits: int, expired: Callable[[], bool] = lambda: False) -> int:
+    kvm = FakeKVM(exits=exits, mmap_size=uapi.RUN_LEAST_SIZE + 1)
+    with kvm.open() as device, VM(device, "x86_64") as vm, vm.create_vcpu() as vcpu:
+        return vcpu.enter(expired)
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        (),
+        (-errno.EINTR,),
+        (-errno.EAGAIN,),
+        (uapi.EXIT_INTR,),
+        (uapi.EXIT_IRQ_WINDOW_OPEN,),
+        (-errno.EINTR, uapi.EXIT_IRQ_WINDOW_OPEN, -errno.EAGAIN, uapi.EXIT_INTR, -errno.EINTR),
+        MAX_RESUMES * (-errno.EAGAIN,),
+        10 * MAX_RESUMES * (-errno.EINTR,),
+    ],
+)
+def test_what_asks_nothing_of_us_is_resumed(before: tuple[int, ...]) -> None:
+    assert enter(*before, uapi.EXIT_HLT) == uapi.EXIT_HLT
+
+
+def test_what_is_resumed_ends_in_time() -> None:
+    for again in (-errno.EINTR, -errno.EAGAIN, uapi.EXIT_INTR, uapi.EXIT_IRQ_WINDOW_OPEN):
+        with pytest.raises(GuestTimeoutError):
+            enter(again, again, uapi.EXIT_HLT, expired=lambda: True)
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.ENOEXEC,
+        errno.EFAULT,
+        errno.EPERM,
+        errno.EINVAL,
+        errno.ENOSYS,
+        errno.EIO,
+        errno.EBUSY,
+        errno.ENOMEM,
+    ],
+)
+def test_a_run_that_fails_is_named(number: int) -> None:
+    with pytest.raises(CallError, match="KVM_RUN") as caught:
+        enter(-number, uapi.EXIT_HLT)
+    assert caught.value.errno == number
+
+
+def test_a_run_that_is_put_off_for_ever_is_given_up() -> None:
+    with pytest.raises(CallError) as caught:
+        enter(*(MAX_RESUMES + 1) * (-errno.EAGAIN,))
+    assert (caught.value.call, caught.value.errno) == ("KVM_RUN", errno.EAGAIN)
 
 
 def test_a_failed_call_is_named() -> None:
