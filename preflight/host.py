@@ -56,6 +56,15 @@ class Host:
                 data += chunk
             return bytes(data)
 
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """Reads from a place in a file, as a register's in ``/dev/cpu/0/msr`` (msr(4)); fewer bytes at its end.
+
+        Raises:
+            OSError: The kernel's answer, with the host's path as its file name.
+        """
+        with _named(path), _opened(self._path(path)) as descriptor:
+            return os.pread(descriptor, length, offset)
+
     def read_text(self, path: str, *, limit: int = MAX_READ) -> str:
         """Reads a file as UTF-8, with other bytes replaced; see `read_bytes`.
 

@@ -262,3 +262,12 @@ def test_processes_are_those_of_the_host(tmp_path):
 def test_no_proc_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         Host(str(tmp_path)).processes()
+
+
+def test_reads_from_a_place_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "msr").write_bytes(bytes(range(16)))
+    host = Host(str(tmp_path))
+    assert host.read_at("/msr", 4, 8) == bytes(range(4, 12))
+    assert host.read_at("/msr", 14, 8) == b"\x0e\x0f"
+    with pytest.raises(FileNotFoundError, match="/nothing"):
+        host.read_at("/nothing", 0, 8)

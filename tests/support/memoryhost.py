@@ -230,6 +230,9 @@ class MemoryHost(Host):
             raise fail(errno.EISDIR, path)
         return node.content[:limit]
 
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        return self.read_bytes(path)[offset : offset + length]
+
     def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
         node = self._find(path, follow=follow)
         mode = stat.S_IFLNK | 0o777 if node.target and not follow else node.mode
