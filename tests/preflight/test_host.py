@@ -3,6 +3,7 @@ import os
 import re
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 from pyfakefs.fake_filesystem import FakeFilesystem
