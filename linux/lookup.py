@@ -5,6 +5,9 @@ from linux.architecture import ARCHITECTURES
 from linux.cpuinfo import CPUInfo
 from linux.reader import Reader, text
 
+FIRST_PROCESSORS = 1 << 16
+"""Bytes; an x86 CPU has about 2,000, an s390x machine lists its CPUs within the first 20,000."""
+
 
 def registered(reader: Reader) -> int | None:
     """Returns the minor number under which KVM is registered with the kernel, None where it is not.
@@ -21,6 +24,17 @@ def registered(reader: Reader) -> int | None:
 def processors(reader: Reader) -> CPUInfo:
     """Reads ``/proc/cpuinfo``; without CPUs where it cannot be read."""
     return cpuinfo.parse(text(reader, "/proc/cpuinfo"))
+
+
+def first_processors(reader: Reader) -> CPUInfo:
+    """Reads the start of ``/proc/cpuinfo``: what CPUs have in common is told without all of its megabytes.
+
+    The last CPU in it may be cut short.
+
+    Raises:
+        OSError: The kernel's answer.
+    """
+    return cpuinfo.parse(reader.read_text("/proc/cpuinfo", limit=FIRST_PROCESSORS))
 
 
 def architecture(reader: Reader, cpu: CPUInfo) -> str:
