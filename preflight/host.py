@@ -57,7 +57,7 @@ class Host:
             return bytes(data)
 
     def read_at(self, path: str, offset: int, length: int) -> bytes:
-        """Reads from a place in a file, as that of a register in ``/dev/cpu/0/msr`` (msr(4)); less at its end.
+        """Reads from a place in a file, such as a register in ``/dev/cpu/0/msr``; less at its end.
 
         Raises:
             OSError: The kernel's answer, with the host's path as its file name.
