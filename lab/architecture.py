@@ -44,7 +44,7 @@ X86 = Architecture(
     console="ttyS0",
     options=("-machine", "q35"),
     wheels="manylinux2014_x86_64",
-    packages=("acl", "libvirt-clients", "cpu-checker"),
+    packages=("acl", "apparmor", "libvirt-clients", "cpu-checker"),
     modules=("kvm", "kvm_amd", "kvm_intel", "tun", "vhost_net", "msr"),
     references=("virt-host-validate", "kvm-ok"),
 )

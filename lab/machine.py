@@ -61,8 +61,8 @@ def command(scenario: Scenario, kernel: Path, initrd: Path) -> list[str]:
     architecture = scenario.kernel.architecture
     parameters = f"console={architecture.console} quiet panic=-1 {scenario.cmdline}".strip()
     return [
-        *(architecture.emulator, *architecture.options, *scenario.machine),
-        *("-accel", "tcg,thread=multi", "-m", MEMORY, "-nodefaults", "-no-user-config", "-no-reboot"),
+        *(architecture.emulator, *architecture.options, "-m", MEMORY, *scenario.machine),
+        *("-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config", "-no-reboot"),
         *("-display", "none", "-serial", "stdio", "-nic", "none"),
         *("-kernel", str(kernel), "-initrd", str(initrd), "-append", parameters),
     ]
@@ -96,9 +96,11 @@ def _write_initrd(initrd: Path, scenario: Scenario, image: Image, last: Path) ->
     )
     for name in _INSIDE:
         shutil.copy2(PROJECT / "lab" / name, package / name)
-    for path, module in (("init", "init"), ("lab/oracle", "oracle")):
-        (last / path).write_text(_PROGRAM.format(module), encoding="ascii")
-        (last / path).chmod(0o755)
+    for path in (PROJECT / "lab" / "inside").glob("*.py"):
+        program = last / "lab" / path.stem
+        program.write_text(_PROGRAM.format(path.stem), encoding="ascii")
+        program.chmod(0o755)
+    (last / "init").symlink_to("lab/init")
     work = {
         "setup": scenario.setup,
         "facts": scenario.truth.facts,
