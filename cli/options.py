@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from preflight.result import one_line
+
 USAGE = 2
 """Exit status for wrong usage or configuration (interfaces.md: one line on standard error)."""
 
@@ -42,7 +44,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with status 2."""
-        self.exit(USAGE, f"{self.prog}: {' '.join(message.split())} (see '{self.prog} --help')\n")
+        self.exit(USAGE, f"{self.prog}: {one_line(message)} (see '{self.prog} --help')\n")
 
     def option(
         self,
@@ -176,5 +178,5 @@ def describe(error: OSError) -> str:
 
 def complain(program: str, message: object) -> int:
     """Prints one line on standard error and returns the exit status 2."""
-    print(f"{program}: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"{program}: {one_line(str(message))}", file=sys.stderr)
     return USAGE

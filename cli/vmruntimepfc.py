@@ -89,7 +89,7 @@ def verdict(name: str, check: Mapping[str, object]) -> Iterator[str]:
             if flag(result, "passed"):
                 continue
             first, *rest = text(result, "message").splitlines() or [""]
-            yield f"    {text(result, 'checkName')}: {one_line(first)}"
+            yield f"    {one_line(text(result, 'checkName'))}: {one_line(first)}"
             yield from (f"      → {one_line(line)}" for line in rest)
     for condition in sequence(check, "status", "conditions"):
         if text(condition, "type") == "Complete" and text(condition, "message"):
