@@ -9,7 +9,12 @@ import fcntl
 import os
 from importlib import import_module
 
-GUESTS = {"x86_64": "lab.inside.oracle_x86"}
+GUESTS = {
+    "x86_64": "lab.inside.oracle_x86",
+    "aarch64": "lab.inside.oracle_arm64",
+    "riscv64": "lab.inside.oracle_riscv64",
+    "ppc64le": "lab.inside.oracle_ppc64",
+}
 """``uname -m`` to the module that runs a guest; elsewhere a vCPU is created."""
 
 KVM_GET_API_VERSION, KVM_CREATE_VM, KVM_CREATE_VCPU = 0xAE00, 0xAE01, 0xAE41
