@@ -11,7 +11,7 @@ from linux.kvm import mmio, uapi
 from linux.kvm.machine import VCPU, VM
 
 CODE = struct.pack(
-    "<12I",
+    "<14I",
     0x52824680,  #        mov w0, #0x1234
     0x5280ACE1,  #        mov w1, #0x567
     0x52800062,  #        mov w2, #3
@@ -24,7 +24,11 @@ CODE = struct.pack(
     0x72800100,  #        movk w0, #8          (PSCI_0_2_FN_SYSTEM_OFF)
     0xD4000002,  #        hvc #0
     0x14000000,  # end:   b end
+    0xB9000060,  # store: str w0, [x3]         (from here on: exits to be timed)
+    0x17FFFFFF,  #        b store
 )
+
+REPEAT_ADDRESS = mmio.CODE_ADDRESS + 48
 
 PC = 0x6030_0000_0010_0040
 """``KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(regs.pc)``."""
@@ -52,3 +56,8 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     vcpu.ioctl("KVM_ARM_VCPU_INIT", vcpu.requests.arm_vcpu_init, setup)
     vcpu.set_register(PC, mmio.CODE_ADDRESS)
     return mmio.run(vcpu, expired)
+
+
+def repeat(vcpu: VCPU) -> int:
+    """Has the guest store again and again; see `mmio.repeat`."""
+    return mmio.repeat(vcpu, PC, REPEAT_ADDRESS)

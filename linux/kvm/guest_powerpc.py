@@ -27,9 +27,9 @@ CODE = struct.pack(
     0x38600058,  #        li r3, 0x58          (H_PUT_TERM_CHAR)
     0x44000022,  #        sc 1
     0x7CC61A14,  #        add r6, r6, r3       (our answer)
-    0x38600058,  #        li r3, 0x58
+    0x38600058,  # call:  li r3, 0x58
     0x44000022,  #        sc 1
-    0x48000000,  # end:   b end
+    0x4BFFFFF8,  #        b call               (from here on: exits to be timed)
 )
 CODE_ADDRESS = 0x100
 """RAM begins at 0: where the host translates by a hash table, KVM asks for memory there."""
@@ -90,6 +90,11 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
         f"a guest's code made a hypercall with {task.SUM:#06x}, and with our answer added another with "
         f"{value:#06x}, as it must"
     )
+
+
+def repeat(vcpu: VCPU) -> int:  # noqa: ARG001
+    """Has the guest make its second hypercall again and again, which it does by itself."""
+    return uapi.EXIT_PAPR_HCALL
 
 
 def _hypercall(vcpu: VCPU, expired: Callable[[], bool]) -> int:

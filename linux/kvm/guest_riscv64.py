@@ -11,7 +11,7 @@ from linux.kvm import mmio
 from linux.kvm.machine import VCPU, VM
 
 CODE = struct.pack(
-    "<18I",
+    "<20I",
     0x000012B7,  #        lui t0, 1
     0x2342829B,  #        addiw t0, t0, 0x234
     0x56700313,  #        li t1, 0x567
@@ -30,7 +30,10 @@ CODE = struct.pack(
     0x00800893,  #        li a7, 8             (legacy shutdown, where SRST is not known)
     0x00000073,  #        ecall
     0x0000006F,  # end:   j end
+    0x005E2023,  # store: sw t0, 0(t3)         (from here on: exits to be timed)
+    0xFFDFF06F,  #        j store
 )
+REPEAT_ADDRESS = mmio.CODE_ADDRESS + 72
 
 PC = 0x8030_0000_0200_0000
 """``KVM_REG_RISCV | KVM_REG_SIZE_U64 | KVM_REG_RISCV_CORE | KVM_REG_RISCV_CORE_REG(regs.pc)``."""
@@ -48,3 +51,8 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     mmio.load(vm, code)
     vcpu.set_register(PC, mmio.CODE_ADDRESS)
     return mmio.run(vcpu, expired)
+
+
+def repeat(vcpu: VCPU) -> int:
+    """Has the guest store again and again; see `mmio.repeat`."""
+    return mmio.repeat(vcpu, PC, REPEAT_ADDRESS)

@@ -17,6 +17,8 @@ CODE = (
     b"\xba\xf4\x00"  #         mov dx, 0xf4
     b"\xef"  #                 out dx, ax
     b"\xf4"  #                 hlt
+    b"\xef"  #      repeat:    out dx, ax       (from here on: exits to be timed)
+    b"\xeb\xfd"  #             jmp repeat
 )
 CODE_ADDRESS = 0x1000
 PORT = 0xF4
@@ -60,6 +62,11 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     task.expect_sum(value, f"wrote … to port {PORT:#x}")
     expect(vcpu.run, vcpu.enter(expired), uapi.EXIT_HLT)
     return f"a guest's real-mode code wrote {value:#06x} to port {PORT:#x} and halted, as it must"
+
+
+def repeat(vcpu: VCPU) -> int:  # noqa: ARG001
+    """Has the guest write to its port again and again: a vCPU that halted goes on behind the instruction."""
+    return uapi.EXIT_IO
 
 
 def _set_registers(vcpu: VCPU) -> None:

@@ -5,37 +5,42 @@ raises an error of `linux.kvm.exits`: `NoGuestError` where there is none, a VM a
 """
 
 from collections.abc import Callable
+from importlib import import_module
 
 from linux.kvm.exits import NoGuestError
 from linux.kvm.machine import VCPU, VM
 
 Guest = Callable[[VM, VCPU, Callable[[], bool]], str]
+Repeat = Callable[[VCPU], int]
+"""Readies a vCPU, whose guest has run, for exits that are timed, and returns their number (``KVM_EXIT_…``);
+raises CallError."""
+
+
+_MODULES = {
+    "x86_64": "guest_x86",
+    "i686": "guest_x86",
+    "aarch64": "guest_arm64",
+    "riscv64": "guest_riscv64",
+    "ppc64le": "guest_powerpc",
+    "ppc64": "guest_powerpc",
+}
+"""By ``uname -m`` of the kernel that answers. Imported where it is needed: a machine needs one."""
 
 
 def find(machine: str) -> Guest:
-    """Returns an architecture's guest.
+    """Returns the guest of an architecture, by ``uname -m`` of the kernel that answers."""
+    if machine not in _MODULES:
+        return _none
+    guest: Guest = import_module(f"linux.kvm.{_MODULES[machine]}").run
+    return guest
 
-    Args:
-        machine: ``uname -m`` of the kernel that answers.
-    """
-    # Each is imported where it is needed: a machine needs one.
-    if machine in ("x86_64", "i686"):
-        from linux.kvm import guest_x86
 
-        return guest_x86.run
-    if machine == "aarch64":
-        from linux.kvm import guest_arm64
-
-        return guest_arm64.run
-    if machine == "riscv64":
-        from linux.kvm import guest_riscv64
-
-        return guest_riscv64.run
-    if machine in ("ppc64le", "ppc64"):
-        from linux.kvm import guest_powerpc
-
-        return guest_powerpc.run
-    return _none
+def repeating(machine: str) -> Repeat | None:
+    """Returns how an architecture's guest is had to make one exit again and again, None without a guest."""
+    if machine not in _MODULES:
+        return None
+    repeat: Repeat = import_module(f"linux.kvm.{_MODULES[machine]}").repeat
+    return repeat
 
 
 def _none(vm: VM, vcpu: VCPU, expired: Callable[[], bool]) -> str:  # noqa: ARG001

@@ -9,6 +9,7 @@ import mmap
 import struct
 from array import array
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -271,6 +272,10 @@ class VCPU(_Closing):
                     return int(reason)
             if expired():
                 raise GuestTimeoutError
+
+    def entry(self) -> Callable[[], int]:
+        """Returns a single call of ``KVM_RUN``, for one who times it; it raises OSError, as it comes."""
+        return partial(self._descriptor.ioctl, self.requests.run, 0)
 
     def close(self) -> None:
         """Unmaps the structure and closes the vCPU."""

@@ -64,3 +64,23 @@ def run(vcpu: VCPU, expired: Callable[[], bool]) -> str:
             f"the guest's system event is {event}; {uapi.SYSTEM_EVENT_SHUTDOWN} (power off) is right"
         )
     return f"a guest's code stored {value:#06x} at {DEVICE_ADDRESS:#x} and powered off, as it must"
+
+
+def repeat(vcpu: VCPU, counter: int, address: int) -> int:
+    """Has a guest that powered off go on with code that stores again and again.
+
+    Args:
+        vcpu: The vCPU, which keeps its registers.
+        counter: Identifier of the program counter.
+        address: Where that code is.
+
+    Returns:
+        The number of the exit that it makes.
+
+    Raises:
+        CallError: A call failed.
+    """
+    state = struct.pack("=I", uapi.MP_STATE_RUNNABLE)
+    vcpu.ioctl("KVM_SET_MP_STATE", vcpu.requests.set_mp_state, bytearray(state))
+    vcpu.set_register(counter, address)
+    return uapi.EXIT_MMIO

@@ -87,6 +87,9 @@ EXIT_NAMES = {
     41: "ARM_SEA",
 }
 
+MP_STATE_RUNNABLE = 0
+"""``KVM_MP_STATE_RUNNABLE``."""
+
 SYSTEM_EVENT_SHUTDOWN = 1
 """``KVM_SYSTEM_EVENT_SHUTDOWN``."""
 
@@ -191,6 +194,11 @@ class Requests(NamedTuple):
     def enable_cap(self) -> int:
         """``KVM_ENABLE_CAP`` with ``struct kvm_enable_cap``."""
         return self._encode(0xA3, ENABLE_CAP_SIZE, write=True)
+
+    @property
+    def set_mp_state(self) -> int:
+        """``KVM_SET_MP_STATE`` with ``struct kvm_mp_state``."""
+        return self._encode(0x99, 4, write=True)
 
     @property
     def set_one_reg(self) -> int:

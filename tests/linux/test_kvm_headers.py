@@ -34,6 +34,7 @@ MACROS = {
     "KVM_SET_USER_MEMORY_REGION": "set_user_memory_region",
     "KVM_RUN": "run",
     "KVM_ENABLE_CAP": "enable_cap",
+    "KVM_SET_MP_STATE": "set_mp_state",
     "KVM_SET_ONE_REG": "set_one_reg",
 }
 MACROS_OF = {
@@ -62,6 +63,8 @@ CONSTANTS = {
     "sizeof(struct kvm_userspace_memory_region)": 32,
     "sizeof(struct kvm_enable_cap)": uapi.ENABLE_CAP_SIZE,
     "sizeof(struct kvm_one_reg)": 16,
+    "sizeof(struct kvm_mp_state)": 4,
+    "KVM_MP_STATE_RUNNABLE": uapi.MP_STATE_RUNNABLE,
     "offsetof(struct kvm_one_reg, addr)": 8,
     "offsetof(struct kvm_run, exit_reason)": uapi.RUN_EXIT_REASON,
     "sizeof(struct kvm_run) >= 2048": 1,
