@@ -13,7 +13,7 @@ from preflight.check import Check
 from preflight.child import Orders, Task, stream_to
 from preflight.child import main as child_main
 from preflight.host import Host
-from preflight.process import fork, kill_group, pipe, sweep
+from preflight.process import fork, group_gone, kill_group, pipe, sweep, wait_gone
 from preflight.result import Finding
 from preflight.spare import Spare, wait
 from preflight.stuck import Stuck
@@ -56,7 +56,8 @@ class Children:
         for one in list(self._stuck):
             if one.child.ended():
                 one.child.collect()
-                self._stuck.remove(one)
+                if group_gone(one.child.pid):
+                    self._stuck.remove(one)
         return self._stuck
 
     def make(self, tasks: Sequence[Task], findings: Mapping[str, Finding], *, use_emulation: bool) -> Attempt:
@@ -107,24 +108,26 @@ class Children:
             self._discard(spare)
         self.collect()
 
-    def end(self, attempt: Attempt, check: Check) -> None:
+    def end(self, attempt: Attempt, check: Check, *, answered: bool) -> None:
         """Kills a child and all that it left behind; `collect` waits for its end.
 
         Args:
             attempt: The child.
             check: What it was asked last.
+            answered: Whether it has answered that.
         """
         attempt.close()
         self._kill(attempt.child.pid)
-        self._ending.append(Stuck(attempt.child, check))
+        self._ending.append(Stuck(attempt.child, check, answered))
 
     def collect(self) -> None:
-        """Waits for the children that were ended; one that does not end is stuck."""
+        """Waits for the children that were ended; one that does not end, or a program of its, is stuck."""
         while self._ending:
             one = self._ending.pop()
-            if one.child.wait(self._patience):
+            ended = one.child.wait(self._patience)
+            if ended:
                 one.child.collect()
-            else:
+            if not ended or not (one.answered or wait_gone(one.child.pid, self._patience)):
                 self._stuck.append(one)
             self._groups.add(one.child.pid)
         self._sweep()

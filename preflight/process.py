@@ -45,6 +45,7 @@ class Child:
         self.exit_code: int | None = None
         """As ``os.waitstatus_to_exitcode`` has it: negative for a signal; None while it runs."""
         self._descriptor = _pidfd(pid)
+        self._collected = False
 
     def fileno(self) -> int | None:
         """Returns a descriptor that becomes readable when the child ends; None where there is none."""
@@ -77,6 +78,9 @@ class Child:
 
     def collect(self) -> None:
         """Gives back what the kernel keeps of a child that has ended; safe to call twice."""
+        if self._collected:  # its number may be another child's by now
+            return
+        self._collected = self.ended()
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -143,6 +147,31 @@ def sweep(group: int) -> bool:
     except ChildProcessError:
         return True
     return False
+
+
+def group_gone(group: int) -> bool:
+    """Whether nothing is left of a process group whose leader was collected; collects what is ours of it.
+
+    As long as something is left, the number is given to nobody else (credentials(7)).
+    """
+    sweep(group)
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # what is left belongs to another user
+        return False
+    return False
+
+
+def wait_gone(group: int, seconds: float) -> bool:
+    """Waits until nothing is left of a process group, for at most ``seconds``; returns whether that is so."""
+    deadline = time.monotonic() + seconds
+    while not group_gone(group):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(TICK / 10)
+    return True
 
 
 def pipe() -> tuple[int, int]:

@@ -193,13 +193,13 @@ class Runner:
             for task in tasks:
                 record(task.check, Answer(finding, 0.0))
             return []
-        task = tasks[0]
+        task, answered = tasks[0], False
         try:
             for index, task in enumerate(tasks):
                 begun = self._monotonic()
                 allowed, left = self._config.seconds(task.check), max(0.0, limit.end - begun)
                 answer = attempt.answer(task.check, min(allowed, left))
-                if isinstance(answer, Answer):
+                if answered := isinstance(answer, Answer):
                     record(task.check, answer)
                     continue
                 if index > 0 and answer.finding.outcome is not TIMED_OUT:
@@ -212,7 +212,7 @@ class Runner:
                 return tasks[index + 1 :]
             return []
         finally:
-            self._children.end(attempt, task.check)
+            self._children.end(attempt, task.check, answered=answered)
 
     def _without_stuck(self, tasks: list[Task], record: Callable[[Check, Answer], None]) -> list[Task]:
         """Answers the checks that a stuck child holds up, and returns the others."""

@@ -537,3 +537,35 @@ def test_a_child_that_cannot_be_killed_is_left_behind_and_its_device_with_it(tmp
         "Latency": "Good"
     }
     assert children() == offspring
+
+
+def test_a_program_that_cannot_be_killed_is_not_started_again(tmp_path) -> None:
+    """As one that waits for a dead disk or server: its check's process ends, the program does not."""
+    started = tmp_path / "started"
+
+    def hang(host, run):
+        with started.open("a") as file:
+            file.write("started\n")
+        subprocess.run(["sleep", "3600"], check=True)
+
+    sessions: list[int] = []
+
+    def kill_one(pid: int) -> None:
+        sessions.append(pid)
+        os.kill(pid, signal.SIGKILL)
+
+    offspring = children()
+    suite = runner(fake("A", hang, timeout=0.5), fake("B"), kill=kill_one, patience=0.1)
+    for number in (1, 2):
+        results = {result.check_name: result for result in suite.run().results}
+        assert suite.stuck == 1, number
+        assert (results["A"].reason, results["B"].reason) == ("TimedOut", "Good")
+    assert results["A"].message == f"not asked: what A has started cannot be killed (session {sessions[0]})"
+    assert f"ps -s {sessions[0]} " in (results["A"].hint or "")
+    assert started.read_text() == "started\n"
+    os.killpg(sessions[0], signal.SIGKILL)
+    waiting.until(lambda: suite.stuck == 0, "the end of the program")
+    assert suite.run(only=["A"]).results[0].message == "no answer within 0.5 s"
+    os.killpg(sessions[-1], signal.SIGKILL)
+    waiting.until(lambda: suite.stuck == 0, "the end of the second program")
+    assert children() == offspring
