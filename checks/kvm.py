@@ -18,6 +18,7 @@ from linux.kvm.exits import GuestError, GuestTimeoutError, NoGuestError
 from linux.kvm.interrupts import TimeLimit
 from linux.kvm.machine import VM, CallError, api_version
 from linux.kvm.uapi import PATH
+from linux.reader import lacking
 from preflight.check import UNLESS_EMULATED, Run, check
 from preflight.device import Device
 from preflight.host import Host
@@ -223,9 +224,9 @@ def _run_guest(device: Device, machine: str) -> Finding:
 
 def _foreign(host: Host, number: int) -> Finding | None:
     """Tells that a device number is not KVM's, None where it is."""
-    lacking = _lacking(host)
-    if lacking:
-        return _exhausted("reading /proc/misc", lacking)
+    lack = lacking(host)
+    if lack:
+        return _exhausted("reading /proc/misc", lack)
     from linux.diagnosis import node
 
     why = node.foreign(host, number)
@@ -234,9 +235,9 @@ def _foreign(host: Host, number: int) -> Finding | None:
 
 def _not_opened(host: Host, number: int) -> Finding:
     """Tells why the device cannot be opened, or what is not there."""
-    lacking = number if number in EXHAUSTED else _lacking(host)
-    if lacking:
-        return _exhausted(f"opening {PATH}", lacking)
+    lack = number if number in EXHAUSTED else lacking(host)
+    if lack:
+        return _exhausted(f"opening {PATH}", lack)
     if number == errno.ENOTTY:
         return NOT_CHARACTER_DEVICE(f"{PATH} was replaced while it was opened; it was closed again")
     from linux.diagnosis import calls, node, refusal
@@ -256,22 +257,13 @@ def _not_opened(host: Host, number: int) -> Finding:
 
 def _call_failed(host: Host, call: str, number: int) -> Finding:
     """Tells why a call of the KVM interface failed."""
-    lacking = number if number in EXHAUSTED else _lacking(host)
-    if lacking:
-        return _exhausted(call, lacking)
+    lack = number if number in EXHAUSTED else lacking(host)
+    if lack:
+        return _exhausted(call, lack)
     from linux.diagnosis import calls
 
     why = calls.failed(host, call, number)
     return _finding(host, why, f"{call}: {words(number)}; {why.because}", {call: code(number)})
-
-
-def _lacking(host: Host) -> int:
-    """Returns the error for which nothing can be read or imported, and so nothing be told; 0 for none."""
-    try:
-        host.own_process("status")
-    except OSError as error:
-        return error.errno if error.errno in EXHAUSTED else 0
-    return 0
 
 
 def _exhausted(call: str, number: int) -> Finding:

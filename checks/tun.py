@@ -26,6 +26,11 @@ ACCESS_DENIED = unknown(
     "AccessDenied",
     hint="sudo vm-preflight run; in a pod: privileged; in a container: docker run --device /dev/net/tun",
 )
+NOT_IN_CONTAINER = unknown(
+    "DeviceNotInContainer",
+    hint="give this container the host's device: a privileged pod with hostPath /dev, or docker run "
+    "--device /dev/net/tun",
+)
 OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
 
 OUTCOMES = {
@@ -33,6 +38,7 @@ OUTCOMES = {
     Answer.ABSENT: DEVICE_MISSING,
     Answer.NOT_A_DEVICE: NOT_A_DEVICE,
     Answer.OTHER_DEVICE: WRONG_DEVICE,
+    Answer.NOT_IN_CONTAINER: NOT_IN_CONTAINER,
     Answer.NO_DRIVER: DRIVER_MISSING,
     Answer.DENIED: ACCESS_DENIED,
     Answer.FAILED: OPEN_FAILED,
@@ -50,4 +56,4 @@ OUTCOMES = {
 def tun(host: Host, run: Run) -> Finding:
     """Opens the clone device; no interface is created."""
     trial = device_node.try_to_open(host, PATH, NUMBER)
-    return OUTCOMES[trial.answer](trial.told, evidence={PATH: trial.seen})
+    return OUTCOMES[trial.answer](trial.told, hint=trial.hint, evidence={PATH: trial.seen})

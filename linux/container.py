@@ -70,7 +70,7 @@ OTHER = Runtime(
     "a container runtime",
     "start the container with the device PATH (docker run --device PATH; in Kubernetes: privileged: true)",
     "start the container with the supplementary group GID (docker run --group-add GID)",
-    "start the container without its seccomp filter (docker run --security-opt seccomp=unconfined)",
+    "docker run --security-opt seccomp=unconfined …; in Kubernetes, seccompProfile: {type: Unconfined}",
 )
 
 _BY_WORD = {

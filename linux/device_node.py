@@ -7,6 +7,7 @@ from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from linux.errors import code, words
+from linux.reader import Reader, lacking
 
 _KINDS = (
     (stat.S_ISREG, "a plain file"),
@@ -47,6 +48,7 @@ class Answer(Enum):
 
     OPENS = auto()
     ABSENT = auto()
+    NOT_IN_CONTAINER = auto()
     NO_DRIVER = auto()
     NOT_A_DEVICE = auto()
     OTHER_DEVICE = auto()
@@ -58,6 +60,7 @@ _ANSWERS = {
     errno.ENOENT: Answer.ABSENT,
     errno.ENOTDIR: Answer.ABSENT,
     errno.ELOOP: Answer.ABSENT,
+    errno.ENAMETOOLONG: Answer.ABSENT,
     errno.ENODEV: Answer.NO_DRIVER,
     errno.ENXIO: Answer.NO_DRIVER,
     errno.ENOTTY: Answer.NOT_A_DEVICE,
@@ -73,11 +76,8 @@ class Opened(Protocol):
         """Closes it."""
 
 
-class Opener(Protocol):
-    """A host's devices; ``preflight.host.Host`` is one. Both raise OSError with the kernel's answer."""
-
-    def stat(self, path: str) -> os.stat_result:
-        """Returns a file's status."""
+class Opener(Reader, Protocol):
+    """A host whose devices can be opened; ``preflight.host.Host`` is one."""
 
     def open_device(self, path: str) -> Opened:
         """Opens a character device; ENOTTY where the path is none."""
@@ -90,11 +90,13 @@ class Trial(NamedTuple):
         answer: What it comes to.
         told: The same in words: what was tried and what came back.
         seen: The device's number, or the error's name.
+        hint: What to do, where that depends on this host; None where the answer alone says it.
     """
 
     answer: Answer
     told: str
     seen: str
+    hint: str | None = None
 
 
 def try_to_open(host: Opener, path: str, number: tuple[int, int]) -> Trial:
@@ -107,13 +109,44 @@ def try_to_open(host: Opener, path: str, number: tuple[int, int]) -> Trial:
     """
     wanted = f"{number[0]}:{number[1]}"
     try:
-        found = host.stat(path).st_rdev
-        seen = f"{os.major(found)}:{os.minor(found)}"
-        if found and seen != wanted:
+        found = host.stat(path)
+        seen = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        if not stat.S_ISCHR(found.st_mode):
+            what = kind(found.st_mode)
+            return Trial(
+                Answer.NOT_A_DEVICE, f"{path} is {what}, not a character device; it was not opened", what
+            )
+        if seen != wanted:
             return Trial(Answer.OTHER_DEVICE, f"{path} is {seen}, not {wanted}; it was not opened", seen)
         host.open_device(path).close()
     except OSError as error:
-        failure = error.errno or 0
-        answer = _ANSWERS.get(failure, Answer.FAILED)
-        return Trial(answer, f"opening {path}: {words(failure)}", code(failure))
+        return _failed(host, path, error.errno or 0)
     return Trial(Answer.OPENS, f"{path} opens", seen)
+
+
+def _failed(host: Opener, path: str, failure: int) -> Trial:
+    answer = _ANSWERS.get(failure, Answer.FAILED)
+    trial = Trial(answer, f"opening {path}: {words(failure)}", code(failure))
+    if answer not in (Answer.ABSENT, Answer.DENIED):
+        return trial
+    lack = lacking(host)
+    if lack:
+        return Trial(Answer.FAILED, f"opening {path}: {words(lack)}", code(lack))
+    # Imported where it is needed: a node whose devices open never does.
+    from linux.diagnosis import confinement, own_dev, refusal
+
+    if answer is Answer.DENIED:
+        refused = failure == errno.EACCES
+        why = refusal.access(host, path) if refused else refusal.kept_away(host, path, opening=True)
+        return trial._replace(told=f"{trial.told}; {why.because}", hint=why.hint)
+    elsewhere = own_dev.container(host, path)
+    if elsewhere:
+        return trial._replace(
+            answer=Answer.NOT_IN_CONTAINER,
+            told=f"{trial.told}; {elsewhere}, so whether the host has it could not be told",
+            hint=confinement.device_hint(host, path),
+        )
+    try:
+        return trial._replace(told=f"{trial.told}; it is a link to {host.readlink(path)}")
+    except OSError:  # nothing is there at all
+        return trial

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from linux.errors import EXHAUSTED
+
 
 class Reader(Protocol):
     """A host's files and our own process; what reads raises OSError with the kernel's answer."""
@@ -72,3 +74,12 @@ def own(reader: Reader, name: str) -> str:
         return reader.own_process(name)
     except OSError:
         return ""
+
+
+def lacking(reader: Reader) -> int:
+    """Returns the error for which nothing can be read or imported, and so nothing be told; 0 for none."""
+    try:
+        reader.own_process("status")
+    except OSError as error:
+        return error.errno if error.errno in EXHAUSTED else 0
+    return 0

@@ -111,13 +111,16 @@ class Host:
     def may_access(self, path: str) -> bool | None:
         """Whether access(2) lets us read and write what stands at ``path``; it is not opened.
 
-        None where access(2) does not even tell that it exists: something is in the way of the question.
+        None where access(2) does not even tell that the directory exists: something is in the way of the
+        question itself. (Of a device that a device cgroup refuses, it may not tell that it exists.)
         """
         try:
             there = self._path(path)
         except OSError:
             return None
-        return os.access(there, os.R_OK | os.W_OK) if os.access(there, os.F_OK) else None
+        if os.access(there, os.R_OK | os.W_OK):
+            return True
+        return False if os.access(os.path.dirname(there), os.F_OK) else None
 
     def statvfs(self, path: str) -> os.statvfs_result:
         """Returns the status of the file system that ``path`` is on.

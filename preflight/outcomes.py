@@ -22,12 +22,19 @@ BAD_CONFIGURATION = unknown(
 
 RUNNER_OUTCOMES = (TIMED_OUT, CRASHED, KILLED, OUTPUT_TOO_LARGE, DEPENDENCY_FAILED, BAD_CONFIGURATION)
 
-_OWN_FAULT = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+_OWN_FAULT = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGTRAP")
 """Signals that a process brings upon itself (signal(7)); the others are sent by somebody."""
+
+_NO_FILTER = (
+    "run without the seccomp filter: docker run --security-opt seccomp=unconfined …; in Kubernetes, "
+    "seccompProfile: {type: Unconfined}; in a unit of systemd, SystemCallFilter="
+)
 
 
 def ended_by(number: int, what: str = "the process") -> Finding:
     """Tells that a signal ended ``what``: it crashed, or somebody has killed it."""
     name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
     text = f"{what} was ended by {name} ({signal.strsignal(number) or 'unknown'})"
+    if name == "SIGSYS":
+        return KILLED(f"{text}, as a seccomp filter does for a call that it forbids", hint=_NO_FILTER)
     return (CRASHED if name in _OWN_FAULT else KILLED)(text)

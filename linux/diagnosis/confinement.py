@@ -11,6 +11,9 @@ _UNCONFINED = ("", "unconfined", "kernel")
 """Labels that keep a process from nothing; an SELinux without a policy calls every process ``kernel``."""
 
 
+UNLABELLED = "a security module that keeps no label (Landlock, BPF)"
+
+
 def of_own_process(reader: Reader) -> Confinement:
     """Reads ``/proc/self/status``."""
     return process.parse(own(reader, "status"))

@@ -1,6 +1,7 @@
 """Explains what owner, mode and ACL of a device, or of the directories above it, refuse this process."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 
@@ -102,7 +103,9 @@ def _unmapped(reader: Reader, status: os.stat_result) -> str:
 def _let_in(reader: Reader, path: str, status: os.stat_result, decision: Decision | None) -> str:
     """The command that lets this process in."""
     if confinement.is_root(reader):
-        return f"grep CapEff /proc/self/status; in a container: docker run --cap-add DAC_OVERRIDE; {LOOK}"
+        return (
+            f"chown root:kvm {path} && chmod 660 {path}; in a container: docker run --cap-add DAC_OVERRIDE …"
+        )
     started_by = confinement.runtime(reader)
     if started_by is not None:
         return started_by.group.replace("PATH", path).replace("GID", str(status.st_gid))
@@ -113,9 +116,11 @@ def _let_in(reader: Reader, path: str, status: os.stat_result, decision: Decisio
     if decision and decision.entry.tag == acl.USER and not decision.allowed:
         return f'sudo setfacl -m u:"$USER":rw {path}; {LOOK}'
     join = f'sudo usermod -aG {{}} "$USER", then log in again; {LOOK}'
+    groups = text(reader, "/etc/group")
     if status.st_gid == 0 or status.st_mode & 0o060 != 0o060:
-        return f"sudo chgrp kvm {path} && sudo chmod 660 {path} && {join.format('kvm')}"
-    group = device_node.name(status.st_gid, text(reader, "/etc/group"))
+        make = "" if re.search("^kvm:", groups, re.MULTILINE) else "sudo groupadd --system kvm && "
+        return f"{make}sudo chgrp kvm {path} && sudo chmod 660 {path} && {join.format('kvm')}"
+    group = device_node.name(status.st_gid, groups)
     if _will_be_member(reader, status.st_gid):
         return f"sg {group} 'vm-preflight run', or log in again: this session began before you joined {group}"
     return join.format(group)

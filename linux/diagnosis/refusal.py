@@ -60,8 +60,8 @@ def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation
     suspects += confinement.security_modules(reader)
     return Explanation(
         Cause.DEVICE_CGROUP_DENIED,
-        f"{' or '.join(suspects or ['a security module that keeps no label (Landlock, BPF)'])} keeps this "
-        f"process from it{'; seccomp is off' if own_process.seccomp == 0 else ''}",
+        f"{' or '.join(suspects or [confinement.UNLABELLED])} keeps this process from it"
+        f"{'; seccomp is off' if own_process.seccomp == 0 else ''}",
         _without_filter(reader) if own_process.seccomp else None,
     )
 
@@ -89,7 +89,7 @@ def _in_spite_of_the_mode(reader: Reader, path: str, status: os.stat_result) -> 
     return Explanation(
         Cause.PERMISSION_DENIED,
         f"{permission.belongs(reader, status)}, which lets user {reader.effective_user} in{told}: what "
-        f"refuses it is {' or '.join(suspects or ['a security module'])}",
+        f"refuses it is {' or '.join(suspects or [confinement.UNLABELLED])}",
         f"ls -lZ {path}; cat /proc/self/attr/current; cat /sys/kernel/security/lsm; dmesg | tail",
     )
 
@@ -105,8 +105,14 @@ def _refusing_cgroup(reader: Reader, path: str, *, asked: bool | None) -> str:
         return f"the device cgroup {first}, whose list does not have c {major}:{minor} rw,"
     if asked is not False:
         return ""
-    ways = [f"{first}, whose list does not show what was taken away"] if first else []
-    ways += [f"{second} of version 2, whose BPF program cannot be read"] if second else []
+    ways = [
+        f"{group}, {why}"
+        for group, why in (
+            (first, "whose list does not show what was taken away"),
+            (second, "of version 2, whose BPF program cannot be read"),
+        )
+        if group and (group != "/" or {first, second} <= {"", "/"})
+    ]
     which = f" ({', or '.join(ways)})" if ways else ""
     return f"the device cgroup{which}, which makes access(2) fail too,"
 
