@@ -29,13 +29,14 @@ class FailedError(Exception):
     """A machine gave no record; the message says what is known."""
 
 
-def boot(scenario: Scenario, image: Image, log: Path) -> dict[str, Any]:
+def boot(scenario: Scenario, image: Image, log: Path, *, capture: bool = False) -> dict[str, Any]:
     """Boots a machine, waits until it is off, and returns its record.
 
     Args:
         scenario: What machine, and what happens in it.
         image: What it boots.
         log: Where its console is kept.
+        capture: The record holds what our checks read.
 
     Raises:
         FailedError: It gave no record.
@@ -43,7 +44,7 @@ def boot(scenario: Scenario, image: Image, log: Path) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="lab-") as directory:
         initrd = Path(directory, "initrd")
-        _write_initrd(initrd, scenario, image, Path(directory, "last"))
+        _write_initrd(initrd, _work(scenario, capture=capture), image, Path(directory, "last"))
         status = _qemu(command(scenario, image.kernel, initrd), log)
     text = log.read_text(encoding="utf-8", errors="replace")
     try:
@@ -88,7 +89,18 @@ def _qemu(arguments: Sequence[str], log: Path) -> str:
     return f"status {done.returncode} after {time.monotonic() - start:.0f} s"
 
 
-def _write_initrd(initrd: Path, scenario: Scenario, image: Image, last: Path) -> None:
+def _work(scenario: Scenario, *, capture: bool) -> dict[str, Any]:
+    """What `lab.inside.init` is to do."""
+    return {
+        "setup": scenario.setup,
+        "facts": scenario.truth.facts,
+        "user": scenario.user,
+        "capture": capture,
+        "references": scenario.kernel.architecture.references,
+    }
+
+
+def _write_initrd(initrd: Path, work: dict[str, Any], image: Image, last: Path) -> None:
     """Joins the image's archives and a last one, with the scenario and what runs inside."""
     package = last / "lab" / "lab"
     shutil.copytree(
@@ -101,12 +113,6 @@ def _write_initrd(initrd: Path, scenario: Scenario, image: Image, last: Path) ->
         program.write_text(_PROGRAM.format(path.stem), encoding="ascii")
         program.chmod(0o755)
     (last / "init").symlink_to("lab/init")
-    work = {
-        "setup": scenario.setup,
-        "facts": scenario.truth.facts,
-        "user": scenario.user,
-        "references": scenario.kernel.architecture.references,
-    }
     (last / "lab" / "scenario.json").write_text(json.dumps(work), encoding="utf-8")
     with initrd.open("wb") as file:
         for archive in image.archives:

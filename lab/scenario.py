@@ -50,6 +50,7 @@ class Scenario(NamedTuple):
         setup: Lines of shell that make the situation, as root; each must succeed.
         user: A command that the checks are run by, such as setpriv with its options; root's own where empty.
         order: Those with a lower number run first, where time is limited.
+        tree: Its name below ``tests/hosts``, where it is captured.
     """
 
     name: str
@@ -60,3 +61,4 @@ class Scenario(NamedTuple):
     setup: tuple[str, ...] = ()
     user: tuple[str, ...] = ()
     order: int = 2
+    tree: str = ""

@@ -21,6 +21,13 @@ IS_VM, IS_METAL = "grep -qw hypervisor /proc/cpuinfo", "! grep -qw hypervisor /p
 LOADABLE = "modprobe kvm_amd && rmmod kvm_amd kvm"
 NOT_LOADABLE = "! modprobe kvm_amd"
 
+SVM_OFF = ("/lab/modfile kvm_amd replace bf140101c0 bf74010000", "/lab/modfile kvm_amd unsign")
+"""Firmware that switched SVM off, until Linux 6.11, where the core kernel looks before the module does.
+
+QEMU has no VM_CR.SVMDIS (MSR 0xC0010114, bit 4): the module is made to read SYSENTER_CS (0x174) in its place,
+which the kernel sets to its code segment, 0x10.
+"""
+
 USER = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
 MEMBER = ("setpriv", "--reuid=1000", "--regid=1000", "--groups=104")
 """An ordinary user, and one of the group kvm (`lab.image` writes the machine's users)."""

@@ -1,1 +1,1 @@
-"""What runs in a machine: the standard library and `lab.console` only, as root, as the first process."""
+"""What runs in a machine, with the standard library and `lab.console`; `capture` also asks our checks."""

@@ -57,12 +57,14 @@ def _start() -> None:
 
 
 def _run(scenario: Result) -> Result:
+    """Makes the situation; asks ours before anything else, which could change it."""
     user = scenario["user"]
     return {
         "setup": [_shell(line) for line in scenario["setup"]],
-        "facts": [_shell(line) for line in scenario["facts"]],
         "ours": _command([*user, *OURS]),
+        "tree": _command(["/lab/capture"])["output"] if scenario["capture"] else "",
         "oracle": _command([*user, "/lab/oracle"]),
+        "facts": [_shell(line) for line in scenario["facts"]],
         "references": {name: _command([*user, *name.split()]) for name in scenario["references"]},
         "release": os.uname().release,
         "log": _command(["dmesg"])["output"],

@@ -19,6 +19,7 @@ from lab.x86 import (
     NOT_LOADABLE,
     REGISTERED,
     SVM,
+    SVM_OFF,
     UNREGISTERED,
     fails,
     runs,
@@ -202,7 +203,7 @@ _CPU = (
     ),
 )
 
-_SECOND = ("-smp", "1,maxcpus=2")
+_SECOND = ("-smp", "1,maxcpus=2,sockets=2,cores=1,threads=1")
 _SECOND_WITHOUT = (*_SECOND, "-device", "max-x86_64-cpu,socket-id=1,core-id=0,thread-id=0,svm=off")
 _ONE_FLAG = "test $(grep -cw svm /proc/cpuinfo) = 1 && test $(grep -c ^flags /proc/cpuinfo) = 2"
 _SVME = ("modprobe msr", "/lab/msr 0 0xC0000080 12")
@@ -417,13 +418,11 @@ _MODULES = (
 )
 
 _FIRMWARE = (
-    # QEMU has no VM_CR.SVMDIS (MSR 0xC0010114, bit 4): the module is made to read SYSENTER_CS (0x174) for it,
-    # which the kernel sets to its code segment, 0x10.
     svm(
         "firmware-off",
         fails("DisabledByFirmware", ABSENT, FLAG, NOT_LOADABLE, UNREGISTERED),
         *DEVICES,
-        "/lab/modfile kvm_amd replace b9140101c0 b974010000",
+        *SVM_OFF,
         "! modprobe kvm_amd",
         order=1,
     ),
@@ -431,7 +430,7 @@ _FIRMWARE = (
         "firmware-off-not-tried",
         fails("ModuleNotLoaded", ABSENT, FLAG, UNREGISTERED),
         *DEVICES,
-        "/lab/modfile kvm_amd replace b9140101c0 b974010000",
+        *SVM_OFF,
     ),
 )
 

@@ -140,10 +140,11 @@ _NODE = (
     ),
     svm(
         "works-static-node",
-        runs(UNREGISTERED),
+        runs(),
         *DEVICES,
         "echo softdep kvm post: kvm_amd > /etc/modprobe.d/kvm.conf",
         NODE,
+        UNREGISTERED,
     ),
     svm(
         "stale-blacklisted",

@@ -18,6 +18,7 @@ from lab.x86 import (
     NOT_LOADABLE,
     REGISTERED,
     SVM,
+    SVM_OFF,
     TRIXIE,
     UNREGISTERED,
     fails,
@@ -103,13 +104,12 @@ _UNSIGNED = tuple(
 )
 
 _FIRMWARE = (
-    # As in lab.scenarios.x86.
     Scenario(
         "x86/bullseye/firmware-off",
         BULLSEYE,
         fails("DisabledByFirmware", ABSENT, FLAG, NOT_LOADABLE, UNREGISTERED),
         SVM,
-        setup=(*DEVICES, "/lab/modfile kvm_amd replace b9140101c0 b974010000", "! modprobe kvm_amd"),
+        setup=(*DEVICES, *SVM_OFF, "! modprobe kvm_amd"),
         order=3,
     ),
 )
