@@ -132,15 +132,19 @@ def _failed(host: Opener, path: str, failure: int) -> Trial:
     lack = lacking(host)
     if lack:
         return Trial(Answer.FAILED, f"opening {path}: {words(lack)}", code(lack))
-    # Imported where it is needed: a node whose devices open never does.
-    from linux.diagnosis import confinement, own_dev, refusal
-
+    # Imported where they are needed: a node whose devices open needs none of them.
     if answer is Answer.DENIED:
+        from linux.diagnosis import refusal
+
         refused = failure == errno.EACCES
         why = refusal.access(host, path) if refused else refusal.kept_away(host, path, opening=True)
         return trial._replace(told=f"{trial.told}; {why.because}", hint=why.hint)
+    from linux.diagnosis import own_dev
+
     elsewhere = own_dev.container(host, path)
     if elsewhere:
+        from linux.diagnosis import confinement
+
         return trial._replace(
             answer=Answer.NOT_IN_CONTAINER,
             told=f"{trial.told}; {elsewhere}, so whether the host has it could not be told",
