@@ -15,6 +15,12 @@ class Reader(Protocol):
     def read_text(self, path: str, *, limit: int = ...) -> str:
         """Reads a file, at most ``limit`` bytes of it."""
 
+    def read_bytes(self, path: str) -> bytes:
+        """Reads a file as it is."""
+
+    def read_at(self, path: str, offset: int, length: int) -> bytes:
+        """Reads from a place in a file."""
+
     def exists(self, path: str) -> bool:
         """Whether something stands there."""
 

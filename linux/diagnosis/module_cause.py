@@ -1,84 +1,190 @@
 """Explains why KVM's module is not there, on a CPU that can or does not say that it cannot: pure."""
 
+from collections.abc import Iterable
+
+from linux import kconfig, modprobe
 from linux.architecture import ARCHITECTURES, Architecture
-from linux.cmdline import normal
-from linux.diagnosis.cause import Cause, Explanation, take_off, unseen
+from linux.diagnosis.cause import Cause, Explanation, complaint, log, take_off, to_see, unseen
 from linux.diagnosis.survey import Facts
 from linux.kernel_log import Topic, first
 
-_INITCALLS = {"kvm_intel": "vmx_init", "kvm_amd": "svm_init"}
-"""What starts a module that is built in, as ``initcall_blacklist=`` names it."""
+_INITCALLS = {
+    "kvm_intel": ("vmx_init", "vt_init"),
+    "kvm_amd": ("svm_init",),
+    "kvm": ("kvm_init", "kvm_x86_init", "kvm_arm_init", "arm_init", "kvm_s390_init", "riscv_kvm_init"),
+    "kvm_hv": ("kvmppc_book3s_init_hv",),
+}
+"""What starts a module, built in or not, as ``initcall_blacklist=`` names it (arch/…/kvm, module_init)."""
+
+PERSIST = "to have it after each boot: echo {0} > /etc/modules-load.d/kvm.conf"
 
 
-def explain(facts: Facts, architecture: Architecture) -> Explanation:
+def explain(facts: Facts, module: str) -> Explanation:
     """Explains it from the command line, the lists of modules and modprobe's configuration."""
-    module = _module_of(facts, architecture)
-    initcall = _INITCALLS.get(module, "kvm_init")
-    if initcall in facts.parameters.listed("initcall_blacklist"):
-        parameter = f"initcall_blacklist={initcall}"
+    known = facts.modules
+    kept = next((name for name in _INITCALLS.get(module, ()) if name in _initcalls(facts)), "")
+    if kept:
+        parameter = f"initcall_blacklist={kept}"
         return Explanation(
             Cause.DISABLED_BY_KERNEL_PARAMETER,
             f"the kernel command line has {parameter}, which keeps {module} from starting",
             take_off(parameter),
+            evidence={"/proc/cmdline": parameter},
         )
-    known = facts.modules
-    built_in = module in (known.builtin or ())
-    if built_in or module in known.loaded:
-        return _not_started(facts, module, built_in=built_in)
-    if known.builtin is not None and known.on_disk is not None and module not in known.on_disk:
-        return Explanation(
-            Cause.MODULE_MISSING,
-            f"{module} is neither in modules.builtin nor in modules.dep of /lib/modules/{known.release}",
-        )
-    return _forbidden(facts, module) or _not_loaded(facts, module)
+    if is_built_in(facts, module):
+        return not_started(facts, module, "built in")
+    if module in known.loaded:
+        return not_started(facts, module, "loaded")
+    return _missing(facts, module) or _forbidden(facts, module) or _not_loaded(facts, module)
 
 
-def _module_of(facts: Facts, architecture: Architecture) -> str:
+def module_of(facts: Facts, architecture: Architecture) -> str:
+    """Returns the module that would register KVM on a host's CPU."""
     for flag, module in architecture.modules.items():
         if not flag or facts.cpu.has(flag):
             return module
     return "kvm"
 
 
+def is_built_in(facts: Facts, module: str) -> bool:
+    """Whether the kernel has a module built in, as far as its lists tell."""
+    return module in (facts.modules.builtin or ()) or facts.modules.options.get(module) == "y"
+
+
+def _initcalls(facts: Facts) -> list[str]:
+    return facts.parameters.listed("initcall_blacklist")
+
+
+def _chain(facts: Facts, module: str) -> tuple[str, ...]:
+    """The module and what it needs; kvm too where no list tells (arch/x86/kvm/Makefile)."""
+    return (module, *(facts.modules.needs(module) or (("kvm",) if module != "kvm" else ())))
+
+
+def _missing(facts: Facts, module: str) -> Explanation | None:
+    """The kernel was built without it, or its file is not there."""
+    known = facts.modules
+    option = kconfig.OPTIONS.get(module, "")
+    if known.options.get(module) == "n":
+        return Explanation(
+            Cause.MODULE_MISSING,
+            f"this kernel was built without {module}: {known.options_file} does not set {option}",
+            evidence={known.options_file: f"{option} is not set"},
+        )
+    if known.options.get("modules") == "n":
+        return Explanation(
+            Cause.MODULE_MISSING,
+            f"{module} is not built in, and this kernel takes no modules: {known.options_file} does not set "
+            "CONFIG_MODULES",
+            evidence={known.options_file: "CONFIG_MODULES is not set"},
+        )
+    if module in known.forgotten:
+        file = known.forgotten[module]
+        return Explanation(
+            Cause.MODULE_NOT_LOADED,
+            f"{module} is not loaded, and modprobe does not find it: {file} is there, but modules.dep of "
+            f"/lib/modules/{known.release} does not list it",
+            f"depmod -a && modprobe {module}",
+            evidence={file: "not in modules.dep"},
+        )
+    if known.builtin is not None and known.on_disk is not None and module not in known.on_disk:
+        return Explanation(
+            Cause.MODULE_MISSING,
+            f"{module} is neither in modules.builtin nor in modules.dep of /lib/modules/{known.release}",
+            evidence={f"/lib/modules/{known.release}/modules.dep": f"no {module}"},
+        )
+    gone = [file for file in (known.on_disk or {}).get(module, ()) if file in known.gone]
+    if gone:
+        return Explanation(
+            Cause.MODULE_MISSING,
+            f"modules.dep of /lib/modules/{known.release} lists {gone[0]} for {module}, but it is not there",
+            "install the modules of this kernel anew (Debian: apt install --reinstall "
+            f"linux-image-{known.release}; Fedora: dnf reinstall kernel-modules-{known.release}), then: "
+            f"modprobe {module}",
+            evidence={f"/lib/modules/{known.release}/{gone[0]}": "missing"},
+        )
+    return None
+
+
 def _forbidden(facts: Facts, module: str) -> Explanation | None:
     """What modprobe's configuration and the kernel's command line forbid."""
-    for parameter in ("module_blacklist", "modprobe.blacklist"):
-        listed = facts.parameters.listed(parameter)
-        if module in listed or "kvm" in listed:
-            written = f"{parameter}={','.join(facts.parameters.values[parameter])}"
-            return Explanation(
-                Cause.MODULE_BLACKLISTED,
-                f"the kernel command line forbids {module}: {written}",
-                take_off(written),
-            )
-    if facts.parameters.last("nomodule") is not None:
+    parameters, chain = facts.parameters, _chain(facts, module)
+    # The kernel keeps the last value only, and compares names as they are written (kernel/module/main.c).
+    denied = (parameters.last("module_blacklist") or "").split(",")
+    by_kernel = next((name for name in chain if name in denied), "")
+    by_modprobe = module in parameters.listed_anywhere("modprobe.blacklist")
+    if by_kernel or by_modprobe:
+        name = "module_blacklist" if by_kernel else "modprobe.blacklist"
+        written = f"{name}={(parameters.values.get(name) or parameters.beyond[name])[-1]}"
+        return Explanation(
+            Cause.MODULE_BLACKLISTED,
+            f"the kernel command line forbids {_needed(by_kernel or module, module)}: {written}",
+            take_off(written),
+            evidence={"/proc/cmdline": written},
+        )
+    if parameters.is_set("nomodule"):
         return Explanation(
             Cause.MODULE_BLACKLISTED,
             f"the kernel command line has nomodule, and {module} is not built in",
             take_off("nomodule"),
+            evidence={"/proc/cmdline": "nomodule"},
         )
-    rule = next((rule for rule in facts.rules if normal(rule.text.split()[1]) in (module, "kvm")), None)
+    refused = first(facts.log, Topic.MODULE)
+    if "is blacklisted" in refused:
+        return Explanation(
+            Cause.MODULE_BLACKLISTED,
+            f"the kernel log says: {refused}",
+            "grep -o 'module_blacklist=[^ ]*' /proc/cmdline; take it off, and reboot",
+            evidence=log(facts, refused),
+        )
+    rule = modprobe.forbidding(facts.rules, module, chain[1:])
     if rule is None:
         return None
+    name = next((name for name in chain if rule.concerns(name)), module)
+    how = "to be loaded by itself" if rule.verb == "blacklist" else "to be loaded"
     return Explanation(
         Cause.MODULE_BLACKLISTED,
-        f"{rule.file} forbids {module}: {rule.text}",
+        f"{rule.file} forbids {_needed(name, module)} {how}: {rule.text}",
         f"remove the line '{rule.text}' from {rule.file}, then: modprobe {module}",
+        evidence={rule.file: rule.text},
     )
 
 
-def _not_started(facts: Facts, module: str, *, built_in: bool) -> Explanation:
-    said = first(facts.log, Topic.NOT_SUPPORTED) or first(facts.log, Topic.INCONSISTENT)
-    reported = f"; the kernel log says: {said}" if said else unseen(facts)
+def _needed(name: str, module: str) -> str:
+    return name if name == module else f"{name}, which {module} needs,"
+
+
+def not_started(facts: Facts, module: str, how: str) -> Explanation:
+    """Explains that a module that is there did not register KVM, as far as the kernel's log tells.
+
+    Args:
+        facts: What was found.
+        module: Its name.
+        how: How it is there: built in, or loaded.
+    """
+    words = complaint(facts, module)
+    reported = f"; the kernel log says: {words}" if words else unseen(facts)
     return Explanation(
         Cause.MODULE_NOT_LOADED,
-        f"{module} is {'built in' if built_in else 'loaded'}, but did not register KVM{reported}",
-        "the kernel log says why: dmesg | grep -iE 'kvm|vmx|svm'",
+        f"{module} is {how}, but did not register KVM{reported}",
+        f"the kernel log says why: {to_see(facts, 'kvm|vmx|svm')}",
+        evidence=log(facts, words),
     )
 
 
 def _not_loaded(facts: Facts, module: str) -> Explanation:
+    return _cannot_be_loaded(facts, module) or _refused(facts, module) or _nobody_did(facts, module)
+
+
+def _cannot_be_loaded(facts: Facts, module: str) -> Explanation | None:
+    """What keeps every module, or this one, from being loaded."""
     known = facts.modules
+    if known.foreign:
+        return Explanation(
+            Cause.MODULE_NOT_LOADED,
+            f"{module} is not loaded; this process is in a container, whose own files do not tell whether "
+            "the host has it",
+            f"on the host: modprobe {module}; or run with the host's root: vm-preflight run --host-root DIR",
+        )
     if known.absent:
         return Explanation(
             Cause.MODULE_MISSING,
@@ -86,30 +192,88 @@ def _not_loaded(facts: Facts, module: str) -> Explanation:
             "has no modules for the kernel that runs",
             "after an upgrade of the kernel: reboot; else install its modules (Debian: apt install "
             f"linux-image-{known.release}; Fedora: dnf install kernel-modules-{known.release})",
+            evidence={f"/lib/modules/{known.release}": "missing"},
         )
     if known.disabled:
         return Explanation(
             Cause.MODULE_NOT_LOADED,
             f"{module} is not loaded, and kernel.modules_disabled is 1: none can be loaded until a reboot",
             f"echo {module} > /etc/modules-load.d/kvm.conf, then reboot",
+            evidence={"/proc/sys/kernel/modules_disabled": "1"},
         )
-    said = first(facts.log, Topic.SIGNATURE)
-    if said:
-        return Explanation(
-            Cause.MODULE_NOT_LOADED,
-            f"{module} is not loaded; the kernel takes signed modules only, its log says: {said}",
-            f"install the distribution's own signed kernel and modules, then: modprobe {module}",
+    unsigned = next((name for name in _chain(facts, module) if name in known.unsigned), "")
+    if unsigned:
+        return _unsigned(
+            module, f"the file of {_needed(unsigned, module)} carries no signature, and {known.signed_only}"
         )
-    where = "is on disk but not loaded" if module in (known.on_disk or ()) else "is not loaded"
+    return None
+
+
+def _unsigned(module: str, because: str) -> Explanation:
     return Explanation(
         Cause.MODULE_NOT_LOADED,
-        f"{_can(facts)}{module} {where}",
-        f"modprobe {module}; to have it after each boot: echo {module} > /etc/modules-load.d/kvm.conf",
+        f"{module} is not loaded; the kernel takes signed modules only: {because}",
+        f"install the distribution's own signed kernel and modules, then: modprobe {module}",
+        evidence={module: because},
     )
 
 
-def _can(facts: Facts) -> str:
-    able, all_of_them = facts.cpu.cpus_with(*ARCHITECTURES[facts.architecture].flags), len(facts.cpu.flags)
-    if not able:
+def _refused(facts: Facts, module: str) -> Explanation | None:
+    """What the kernel said when it was tried."""
+    busy = first(facts.log, Topic.NOT_ENABLED)
+    if busy and _release(facts) >= (6, 12):  # the extension is switched on when the module is loaded
+        return Explanation(
+            Cause.HYPERVISOR_BUSY,
+            f"{module} could not be loaded, the kernel log says: {busy}",
+            evidence=log(facts, busy),
+        )
+    broken = first(facts.log, Topic.MODULE)
+    if broken:
+        return Explanation(
+            Cause.MODULE_NOT_LOADED,
+            f"{module} is not loaded; the kernel refused it, its log says: {broken}",
+            f"install kernel and modules of the same build, reboot, then: modprobe {module}",
+            evidence=log(facts, broken),
+        )
+    signature = first(facts.log, Topic.SIGNATURE)
+    if signature:
+        return _unsigned(module, f"its log says: {signature}")
+    return None
+
+
+def _release(facts: Facts) -> tuple[int, ...]:
+    """The kernel's version; empty, which is before all others, where it is not told."""
+    numbers = facts.modules.release.split(".")[:2]
+    return tuple(int(number) for number in numbers if number.isascii() and number.isdigit())
+
+
+def _nobody_did(facts: Facts, module: str) -> Explanation:
+    words = complaint(facts, module)
+    reported = f"; the kernel log says: {words}" if words else unseen(facts)
+    where = "is on disk but not loaded" if module in (facts.modules.on_disk or ()) else "is not loaded"
+    load = f"modprobe {module}; {PERSIST.format(module)}"
+    unable = _unable(facts)
+    if unable:
+        numbers = " ".join(map(str, unable[:64]))
+        load = f"for n in {numbers}; do echo 0 > /sys/devices/system/cpu/cpu$n/online; done; {load}"
+    return Explanation(
+        Cause.MODULE_NOT_LOADED,
+        f"{_can(facts, unable)}{module} {where}{reported}",
+        load,
+        evidence=log(facts, words),
+    )
+
+
+def _unable(facts: Facts) -> list[int]:
+    """The CPUs that lack the flag where others have it: KVM's modules then refuse to start."""
+    able = frozenset(facts.cpu.cpus_with(*ARCHITECTURES[facts.architecture].flags))
+    return [number for number in facts.cpu.flags if number not in able] if able else []
+
+
+def _can(facts: Facts, unable: Iterable[int]) -> str:
+    if not ARCHITECTURES[facts.architecture].flags:
         return ""
-    return "the CPU can, " if len(able) == all_of_them else f"only {len(able)} of {all_of_them} CPUs can, "
+    lacking, every = len(list(unable)), len(facts.cpu.flags)
+    if lacking:
+        return f"only {every - lacking} of {every} CPUs can, and KVM needs all that are online; "
+    return "the CPU can, "

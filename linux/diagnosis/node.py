@@ -4,9 +4,10 @@ import errno
 import os
 
 from linux import lookup, misc, raw_cpuid
-from linux.diagnosis import confinement, own_dev, survey, virtualization
+from linux.diagnosis import calls, confinement, own_dev, survey, virtualization
 from linux.diagnosis.cause import Cause, Explanation
 from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
+from linux.raw_cpuid import RawCPU
 from linux.reader import Reader, text
 
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -87,16 +88,21 @@ def unregistered(reader: Reader) -> Explanation:
     facts = survey.take(reader)
     why = virtualization.explain(facts)
     if why.ask_cpu and reader.is_own_machine():
-        why = virtualization.explain(facts._replace(raw_flags=_raw_flags(reader)))
+        why = virtualization.explain(facts._replace(raw=_raw(reader), asked=True))
+    if why.cause is Cause.HYPERVISOR_BUSY:
+        found = calls.failed(reader, "KVM_CREATE_VM", errno.EBUSY)
+        why = found._replace(
+            because=f"{why.because}; {found.because}", evidence={**why.evidence, **found.evidence}
+        )
     return why._replace(because=f"KVM is not registered with the kernel: {why.because}")
 
 
-def _raw_flags(reader: Reader) -> frozenset[str]:
+def _raw(reader: Reader) -> RawCPU | None:
     try:
         status, output = reader.run_program(raw_cpuid.COMMAND, timeout=raw_cpuid.TIMEOUT)
     except OSError:
-        return frozenset()
-    return raw_cpuid.parse(output) if status == 0 else frozenset()
+        return None
+    return raw_cpuid.parse(output) if status == 0 else None
 
 
 def _link(reader: Reader) -> str:

@@ -4,20 +4,43 @@ Everything here may be missing or refused; what could not be read is not known, 
 where it matters.
 """
 
+import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from linux import cmdline, hypervisor, kernel_log, misc, modprobe, modules
+from linux import cmdline, hypervisor, kernel_log, misc, msr
 from linux.cmdline import CommandLine
 from linux.cpuinfo import CPUInfo
+from linux.diagnosis import module_survey
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Message
 from linux.lookup import architecture, processors
 from linux.modprobe import Rule
 from linux.modules import Modules
+from linux.raw_cpuid import RawCPU
 from linux.reader import Reader, text
 
-MODULES = frozenset({"kvm", "kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"})
+REGISTERS = "/dev/cpu/0/msr"
+
+
+class Sign(NamedTuple):
+    """Something that tells.
+
+    Attributes:
+        where: The file that it stands in.
+        what: What stands there.
+    """
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        """Returns it as a person reads it."""
+        return f"the kernel log says: {self.what}" if self.where == LOG else f"{self.where}: {self.what}"
+
+
+LOG = "/dev/kmsg"
+NOTHING = Sign("", "")
 
 
 class Facts(NamedTuple):
@@ -30,10 +53,12 @@ class Facts(NamedTuple):
         log: The kernel log's messages about virtualisation.
         log_error: Why the log could not be read, empty where it was.
         hypervisor: What the machine runs under, None where nothing names it.
-        confidential: What says that this is a confidential guest (SEV, TDX), empty where nothing does.
+        confidential: What says that this is a confidential guest, `NOTHING` where nothing does.
+        firmware: What a register says about virtualization switched off, `NOTHING` where it does not.
         modules: Kernel modules that have to do with KVM.
-        rules: Lines of modprobe's configuration that forbid such a module.
-        raw_flags: CPU flags as the CPU itself reports them, None where it was not asked.
+        rules: Lines of modprobe's configuration about loading modules.
+        raw: What the CPU itself reports, None where it was not asked or did not answer.
+        asked: The CPU was asked.
     """
 
     architecture: str = ""
@@ -42,29 +67,34 @@ class Facts(NamedTuple):
     log: tuple[Message, ...] = ()
     log_error: str = ""
     hypervisor: Hypervisor | None = None
-    confidential: str = ""
+    confidential: Sign = NOTHING
+    firmware: Sign = NOTHING
     modules: Modules = Modules()
     rules: tuple[Rule, ...] = ()
-    raw_flags: frozenset[str] | None = None
+    raw: RawCPU | None = None
+    asked: bool = False
 
 
 def take(reader: Reader) -> Facts:
     """Reads everything that can explain why KVM is not there."""
     cpu = processors(reader)
+    machine = architecture(reader, cpu)
+    parameters = cmdline.parse(text(reader, "/proc/cmdline"))
     try:
         log, log_error = tuple(kernel_log.find(reader.kernel_log())), ""
     except OSError as error:
         log, log_error = (), error.strerror or type(error).__name__
     return Facts(
-        architecture=architecture(reader, cpu),
+        architecture=machine,
         cpu=cpu,
-        parameters=cmdline.parse(text(reader, "/proc/cmdline")),
+        parameters=parameters,
         log=log,
         log_error=log_error,
         hypervisor=_hypervisor(reader, log),
         confidential=_confidential(reader, cpu, log),
-        modules=_modules(reader),
-        rules=_rules(reader),
+        firmware=_firmware(reader, cpu),
+        modules=module_survey.take(reader, parameters, machine),
+        rules=module_survey.rules(reader),
     )
 
 
@@ -73,71 +103,57 @@ def _hypervisor(reader: Reader, log: Iterable[Message]) -> Hypervisor | None:
     return hypervisor.identify(
         dmi,
         hypervisor_type=text(reader, "/sys/hypervisor/type"),
+        xen_capabilities=text(reader, "/proc/xen/capabilities"),
         log=kernel_log.first(log, kernel_log.Topic.HYPERVISOR),
         sysinfo=text(reader, "/proc/sysinfo"),
         compatible=text(reader, "/proc/device-tree/compatible"),
+        hypervisor_node=text(reader, "/proc/device-tree/hypervisor/compatible"),
     )
 
 
-def _confidential(reader: Reader, cpu: CPUInfo, log: Iterable[Message]) -> str:
-    """The kernel log, TDX's CPU flag, or the guest's attestation device (kernel: coco/sev-guest.rst)."""
+def _confidential(reader: Reader, cpu: CPUInfo, log: Iterable[Message]) -> Sign:
+    """The kernel's log, a CPU flag, the guest's attestation device, the ultravisor, or AMD's register.
+
+    Kernel: Documentation/virt/coco, Documentation/arch/s390/…; ``prot_virt_guest`` of arch/s390/kernel/uv.c.
+    """
     said = kernel_log.first(log, kernel_log.Topic.CONFIDENTIAL)
     if said:
-        return f"the kernel log says: {said}"
+        return Sign(LOG, said)
     if cpu.has("tdx_guest"):
-        return "/proc/cpuinfo has the flag tdx_guest"
+        return Sign("/proc/cpuinfo", "flag tdx_guest")
     devices = misc.parse(text(reader, "/proc/misc"))
-    return next(
-        (f"/proc/misc has {name}" for name in ("sev-guest", "tdx_guest", "tdx-guest") if name in devices), ""
-    )
+    device = next((name for name in ("sev-guest", "tdx_guest", "tdx-guest") if name in devices), "")
+    if device:
+        return Sign("/proc/misc", device)
+    if text(reader, "/sys/firmware/uv/prot_virt_guest").strip() == "1":
+        return Sign("/sys/firmware/uv/prot_virt_guest", "1, a guest of IBM Secure Execution")
+    if reader.exists("/sys/devices/platform/arm-cca-dev"):
+        return Sign("/sys/devices/platform/arm-cca-dev", "a realm of Arm CCA")
+    status = _register(reader, msr.SEV_STATUS) if cpu.vendor in AMD else None
+    return Sign(REGISTERS, f"SEV_STATUS (0xc0010131) is 0x{status:x}") if status else NOTHING
 
 
-def _modules(reader: Reader) -> Modules:
-    release = text(reader, "/proc/sys/kernel/osrelease").strip()
-    loaded = {name for name in MODULES if reader.exists(f"/sys/module/{name}")}
-    loaded |= MODULES & modules.loaded(text(reader, "/proc/modules"))
-    builtin = on_disk = None
-    absent = bool(release) and "/" not in release
-    for directory in modules.DIRECTORIES if absent else ():
-        folder = f"{directory}/{release}"
-        try:
-            reader.listdir(folder)
-        except FileNotFoundError:
-            continue
-        except OSError:
-            absent = False
-            continue
-        absent = False
-        if builtin is None:
-            builtin = _named(reader, f"{folder}/modules.builtin")
-        if on_disk is None:
-            on_disk = _named(reader, f"{folder}/modules.dep")
-    return Modules(
-        release=release,
-        loaded=frozenset(loaded),
-        builtin=builtin,
-        on_disk=on_disk,
-        absent=absent,
-        disabled=text(reader, "/proc/sys/kernel/modules_disabled").strip() == "1",
-    )
+AMD = ("AuthenticAMD", "HygonGenuine")
+"""Vendors whose CPUs have SVM; the others' have VMX."""
 
 
-def _named(reader: Reader, path: str) -> frozenset[str] | None:
+def _firmware(reader: Reader, cpu: CPUInfo) -> Sign:
+    number = msr.VM_CR if cpu.vendor in AMD else msr.FEATURE_CONTROL
+    contents = _register(reader, number) if cpu.vendor else None
+    forbids = "" if contents is None else msr.firmware_forbids(number, contents)
+    return Sign(REGISTERS, forbids) if forbids else NOTHING
+
+
+def _register(reader: Reader, number: int) -> int | None:
+    """Reads a register of the boot CPU, only where the module msr shows them already.
+
+    Looking for the class first keeps the kernel from trying to load the module when a node without a driver
+    is opened. A device under a captured tree would be that of our own machine.
+    """
     try:
-        return modules.named(reader.read_text(path), MODULES)
+        device = stat.S_ISCHR(reader.stat(REGISTERS).st_mode)
+        if device and not (reader.is_own_machine() and reader.exists("/sys/class/msr")):
+            return None
+        return msr.value(reader.read_at(REGISTERS, number, msr.WIDTH))
     except OSError:
         return None
-
-
-def _rules(reader: Reader) -> tuple[Rule, ...]:
-    listing: dict[str, list[str]] = {}
-    for directory in modprobe.DIRECTORIES:
-        try:
-            listing[directory] = reader.listdir(directory)
-        except OSError:
-            continue
-    return tuple(
-        rule
-        for file in modprobe.effective_files(listing)
-        for rule in modprobe.forbidding(file, text(reader, file), MODULES)
-    )

@@ -276,9 +276,9 @@ SITUATIONS = {
         "modprobe.blacklist=kvm_intel,floppy",
     ),
     "module_blacklist": (
-        lambda: unregistered(x86("vmx"), cmdline="module_blacklist=kvm-intel"),
+        lambda: unregistered(x86("vmx"), cmdline="module_blacklist=kvm_intel"),
         module.MODULE_BLACKLISTED,
-        "module_blacklist=kvm-intel",
+        "module_blacklist=kvm_intel",
     ),
     "module missing": (lambda: unregistered(x86("vmx"), dep=""), module.MODULE_MISSING, "modules.dep"),
     "clearcpuid": (

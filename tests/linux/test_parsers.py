@@ -1,5 +1,7 @@
 """The parsers of kernel files: what they read, and that no bytes make them fail."""
 
+import gzip
+
 import machines
 import pytest
 from hypothesis import given
@@ -11,16 +13,19 @@ from linux import (
     cpuinfo,
     device_node,
     hypervisor,
+    kconfig,
     kernel_log,
     misc,
     modprobe,
     modules,
     mountinfo,
+    msr,
     process,
     qemu,
     raw_cpuid,
 )
 from linux.kernel_log import Topic
+from linux.modules import Modules
 
 LINES = st.one_of(
     st.text(),
@@ -76,8 +81,14 @@ def test_no_text_makes_a_parser_fail(text: str) -> None:
     assert all(isinstance(number, int) for number in info.flags)
     assert all(minor >= 0 for minor in misc.parse(text).values())
     assert "" not in cmdline.parse(text).listed("x")
-    assert all(rule.file == "f" for rule in modprobe.forbidding("f", text, ["kvm"]))
+    rules = modprobe.rules("f", text)
+    assert all(rule.file == "f" and rule.verb in ("blacklist", "install") for rule in rules)
+    assert modprobe.forbidding(rules, "kvm", ()) in (None, *rules)
     assert modules.named(text, frozenset({"kvm"})) <= {"kvm"}
+    assert modules.built_in_by_information(text, frozenset({"kvm"})) <= {"kvm"}
+    assert set(modules.dependencies(text, frozenset({"kvm"}))) <= {"kvm"}
+    assert set(kconfig.parse(text)) in (set(), set(kconfig.OPTIONS))
+    assert kconfig.parse_compressed(text.encode()) == {}
     assert all(modules.loaded(text))
     mount = mountinfo.holding(mountinfo.parse(text), "/dev/kvm")
     assert mount is None or "/dev/kvm".startswith(mount.point.rstrip("/"))
@@ -94,7 +105,9 @@ def test_no_text_makes_a_parser_fail(text: str) -> None:
     )
     assert isinstance(qemu.version(text.encode()), str)
     assert qemu.complaint(text.encode())
-    assert "" not in raw_cpuid.parse(text.encode("utf-8", "replace"))
+    raw = raw_cpuid.parse(text.encode("utf-8", "replace"))
+    assert raw is None or "" not in raw.flags
+    assert hypervisor.by_signature(text) is None or text
 
 
 def test_cpuinfo_of_x86() -> None:
@@ -175,39 +188,126 @@ def test_cmdline(text: str, name: str, last: str | None) -> None:
 
 def test_cmdline_lists_words_of_every_value() -> None:
     line = cmdline.parse("module_blacklist=kvm-intel,floppy module_blacklist=kvm")
-    assert line.listed("module_blacklist") == ["kvm_intel", "floppy", "kvm"]
+    assert line.listed("module_blacklist") == ["kvm-intel", "floppy", "kvm"]
+
+
+def test_cmdline_beyond_the_dashes_is_not_the_kernels() -> None:
+    line = cmdline.parse("modprobe.blacklist=kvm_amd -- modprobe.blacklist=kvm_intel")
+    assert line.listed("modprobe.blacklist") == ["kvm_amd"]
+    assert line.listed_anywhere("modprobe.blacklist") == ["kvm_amd", "kvm_intel"]
 
 
 @pytest.mark.parametrize(
-    ("line", "forbids"),
+    ("text", "is_set"),
+    [("nomodule", True), ("nomodule=1", True), ("nomodule=0", False), ("nomodule=off", False), ("", False)],
+)
+def test_cmdline_knows_a_parameter_that_is_taken_back(text: str, is_set: bool) -> None:
+    assert cmdline.parse(text).is_set("nomodule") is is_set
+
+
+@pytest.mark.parametrize(
+    ("text", "forbids"),
     [
         ("blacklist kvm_intel", True),
         ("blacklist kvm-intel", True),
         ("  blacklist   kvm_intel # why", True),
+        ("blacklist floppy kvm_intel", False),
+        ("blacklist kvm", False),
+        ("blacklist kvm*", False),
+        ("blacklist kvm_intel\r", False),
+        ("Blacklist kvm_intel", False),
+        ("blacklist kvm\\\n_intel", True),
+        ("# why \\\nblacklist kvm_intel", False),
         ("install kvm_intel /bin/false", True),
         ("install kvm_intel /usr/bin/true", True),
+        ("install kvm_intel :", True),
+        ("install kvm_intel", False),
+        ("install kvm* /bin/false", True),
+        ("install kvm-* /bin/false", True),
+        ("install kvm /bin/false", True),
+        ("install irqbypass /bin/false", True),
+        ("install ccp /bin/false", False),
         ("install kvm_intel \\\n  /bin/false", True),
         ("install kvm_intel /sbin/modprobe --ignore-install kvm_intel && echo loaded", False),
+        ("install kvm_intel /bin/false # not modprobe", True),
+        (
+            "install kvm_intel /sbin/modprobe --ignore-install kvm_intel\ninstall kvm_intel /bin/false",
+            False,
+        ),
+        ("install kvm_intel /bin/false\ninstall kvm_intel /sbin/modprobe --ignore-install kvm_intel", True),
+        ("alias kvm_intel off", False),
+        ("softdep kvm_intel pre: kvm", False),
         ("# blacklist kvm_intel", False),
         ("blacklist kvm_intel_extra", False),
         ("options kvm_intel nested=1", False),
         ("blacklist", False),
     ],
 )
-def test_modprobe_configuration(line: str, forbids: bool) -> None:
-    assert bool(modprobe.forbidding("f", line, ["kvm_intel"])) is forbids
+def test_modprobe_configuration(text: str, forbids: bool) -> None:
+    rule = modprobe.forbidding(modprobe.rules("f", text), "kvm_intel", ("kvm", "irqbypass"))
+    assert (rule is not None) is forbids
 
 
 def test_a_file_hides_those_of_the_same_name_in_later_directories() -> None:
     assert modprobe.effective_files(
-        {"/etc/modprobe.d": ["b.conf", "README"], "/lib/modprobe.d": ["b.conf", "a.conf"]}
+        {"/etc/modprobe.d": ["b.conf", "README", ".c.conf"], "/lib/modprobe.d": ["b.conf", "a.conf"]}
     ) == ["/lib/modprobe.d/a.conf", "/etc/modprobe.d/b.conf"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".xz", ".zst", ".gz"])
-def test_modules_on_disk(suffix: str) -> None:
-    text = f"kernel/arch/x86/kvm/kvm-intel.ko{suffix}: kernel/arch/x86/kvm/kvm.ko{suffix}\n"
-    assert modules.named(text, frozenset({"kvm_intel", "kvm"})) == {"kvm_intel"}
+@pytest.mark.parametrize("folder", ["kernel/arch/x86/kvm", "updates", "extra/kvm", "/srv/modules"])
+def test_modules_on_disk(folder: str, suffix: str) -> None:
+    own, needed = f"{folder}/kvm-intel.ko{suffix}", f"kernel/arch/x86/kvm/kvm.ko{suffix}"
+    found = modules.dependencies(f"{own}: {needed}\n{needed}:\n", frozenset({"kvm_intel", "kvm_amd"}))
+    assert found == {"kvm_intel": (own, needed)}
+    assert Modules(on_disk=found).needs("kvm_intel") == ("kvm",)
+
+
+def test_modules_built_in_by_information() -> None:
+    text = "kvm.license=GPL\0kvm.file=arch/x86/kvm/kvm\0kvm-intel.license=GPL\0floppy.alias=x\0"
+    wanted = frozenset({"kvm", "kvm_intel", "kvm_amd"})
+    assert modules.built_in_by_information(text, wanted) == {"kvm", "kvm_intel"}
+
+
+def test_modules_are_signed_at_their_end() -> None:
+    assert modules.is_signed(b"\0\x02\x99~Module signature appended~\n")
+    assert not modules.is_signed(b"\x7fELF")
+
+
+CONFIG = "#\n# Linux/x86 6.12.0 Kernel Configuration\n#\nCONFIG_KVM=m\nCONFIG_KVM_INTEL=y\nCONFIG_MODULES=y\n"
+
+
+def test_kernel_configuration() -> None:
+    options = kconfig.parse(CONFIG + "# CONFIG_KVM_AMD is not set\n")
+    assert (options["kvm"], options["kvm_intel"], options["kvm_amd"]) == ("m", "y", "n")
+    assert kconfig.parse_compressed(gzip.compress(CONFIG.encode()))["kvm_intel"] == "y"
+    assert kconfig.parse("nonsense") == {}
+
+
+@pytest.mark.parametrize(
+    ("register", "contents", "forbids"),
+    [
+        (msr.FEATURE_CONTROL, 0x1, True),
+        (msr.FEATURE_CONTROL, 0x3, True),
+        (msr.FEATURE_CONTROL, 0x0, False),
+        (msr.FEATURE_CONTROL, 0x5, False),
+        (msr.VM_CR, 0x18, True),
+        (msr.VM_CR, 0x8, False),
+    ],
+)
+def test_registers_that_firmware_sets(register: int, contents: int, forbids: bool) -> None:
+    assert bool(msr.firmware_forbids(register, contents)) is forbids
+
+
+def test_a_register_has_eight_bytes() -> None:
+    assert msr.value(b"\x05" + bytes(7)) == 5
+    assert msr.value(b"\x05") is None
+
+
+def test_raw_cpuid() -> None:
+    assert raw_cpuid.parse(b"hypervisor vmx\nKVMKVMKVM\0\0\0\n") == ({"hypervisor", "vmx"}, "KVMKVMKVM")
+    assert raw_cpuid.parse(b"\n") == (frozenset(), "")
+    assert raw_cpuid.parse(b"") is None
 
 
 def test_modules_built_in() -> None:
@@ -236,19 +336,52 @@ def test_mount_of_a_path() -> None:
     ("line", "topic"),
     [
         ("x86/cpu: VMX (outside TXT) disabled by BIOS", Topic.FIRMWARE),
+        ("x86/cpu: VMX (inside TXT) disabled by BIOS", Topic.FIRMWARE),
         ("kvm: disabled by bios", Topic.FIRMWARE),
+        ("kvm: support for 'kvm_intel' disabled by bios", Topic.FIRMWARE),
+        ("SVM disabled (by BIOS) in MSR_VM_CR", Topic.FIRMWARE),
         ("kvm_amd: SVM disabled (by BIOS) in MSR_VM_CR on CPU 0", Topic.FIRMWARE),
         ("kvm_intel: VMX not enabled (by BIOS) in MSR_IA32_FEAT_CTL on CPU 3", Topic.FIRMWARE),
+        ("[    0.512] kvm: disabled by bios", Topic.FIRMWARE),
         ("kvm_amd: KVM is unsupported when running as an SEV guest", Topic.CONFIDENTIAL),
+        ("AMD Memory Encryption Features active: SEV SEV-ES", Topic.CONFIDENTIAL),
         ("Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP", Topic.CONFIDENTIAL),
         ("Memory Encryption Features active: Intel TDX", Topic.CONFIDENTIAL),
         ("tdx: Guest detected", Topic.CONFIDENTIAL),
+        ("RME: Using RSI version 1.0", Topic.CONFIDENTIAL),
         ("kvm [1]: HYP mode not available", Topic.NO_HYPERVISOR_MODE),
+        ("CPU: All CPU(s) started at EL1", Topic.NO_HYPERVISOR_MODE),
+        ("CPU: CPUs started in inconsistent modes", Topic.NO_HYPERVISOR_MODE),
+        ("KVM is not available. Ignoring kvm-arm.mode", Topic.NO_HYPERVISOR_MODE),
+        ("kvm [1]: hypervisor extension not available", Topic.NO_HYPERVISOR_MODE),
+        ("kvm [1]: require SBI v0.2 or higher", Topic.NO_HYPERVISOR_MODE),
+        ("kvm [1]: Hardware virtualization not available", Topic.NO_HYPERVISOR_MODE),
+        ("kvm-s390: SIE is not available", Topic.NO_HYPERVISOR_MODE),
         ("kvm [1]: KVM disabled from command line", Topic.PARAMETER),
+        ("Clearing CPUID bits: svm", Topic.CLEARED),
         ("kvm-hv: Parent hypervisor does not support nesting (rc=-2)", Topic.NO_NESTING),
         ("has_svm: svm not available", Topic.NOT_SUPPORTED),
+        ("kvm: no hardware support", Topic.NOT_SUPPORTED),
+        ("kvm: no hardware support for 'kvm_amd'", Topic.NOT_SUPPORTED),
+        ("kvm_amd: SVM not supported by CPU 1", Topic.NOT_SUPPORTED),
+        ("kvm_intel: VMX not supported by CPU 0", Topic.NOT_SUPPORTED),
+        ("kvm_intel: CPU 1 feature inconsistency!", Topic.NOT_SUPPORTED),
+        ("kvm: RT requires X86_FEATURE_CONSTANT_TSC", Topic.NOT_SUPPORTED),
+        ("kvm [1]: error initializing Hyp mode: -22", Topic.NOT_SUPPORTED),
+        ("kvm: enabling virtualization on CPU0 failed", Topic.NOT_ENABLED),
+        ("Module kvm_amd is blacklisted", Topic.MODULE),
+        ("kvm_amd: Unknown symbol kvm_x86_vendor_init (err -2)", Topic.MODULE),
+        ("kvm: version magic '6.1.0 SMP' should be '6.1.1 SMP'", Topic.MODULE),
+        ("kvm_intel: disagrees about version of symbol kvm_init", Topic.MODULE),
         ("Hypervisor detected: KVM", Topic.HYPERVISOR),
+        (
+            "smccc: KVM: hypervisor services detected (0x00000000 0x00000000 0x00000000 0x00000003)",
+            Topic.HYPERVISOR,
+        ),
         ("Lockdown: modprobe: unsigned module loading is restricted; see man", Topic.SIGNATURE),
+        ("Loading of unsigned module is rejected", Topic.SIGNATURE),
+        ("Loading of module with unavailable key is rejected", Topic.SIGNATURE),
+        ("Loading of module with unsupported crypto is rejected", Topic.SIGNATURE),
     ],
 )
 def test_kernel_log(line: str, topic: Topic) -> None:
@@ -262,6 +395,12 @@ def test_kernel_log(line: str, topic: Topic) -> None:
         "Memory Encryption Features active: AMD SME",
         "kvm_intel: Using Hyper-V Enlightened VMCS",
         "kvm: Nested Virtualization enabled",
+        "kvm_amd: SEV enabled (ASIDs 100 - 509)",
+        "kvm [1]: VHE mode initialized successfully",
+        "CPU: All CPU(s) started at EL2",
+        "x86/cpu: SGX disabled by BIOS.",
+        "Clearing CPUID bits: avx2",
+        "nvidia: Unknown symbol x (err -2)",
     ],
 )
 def test_kernel_log_says_nothing(line: str) -> None:
@@ -273,6 +412,22 @@ def test_kernel_log_says_nothing(line: str) -> None:
     [
         ("QEMU", "Standard PC (Q35 + ICH9, 2009)", hypervisor.KVM),
         ("Red Hat", "KVM", hypervisor.KVM),
+        ("Red Hat", "RHEL", hypervisor.KVM),
+        ("KubeVirt", "None", hypervisor.KVM),
+        ("oVirt", "RHEL", hypervisor.KVM),
+        ("OpenStack Foundation", "OpenStack Nova", hypervisor.OPENSTACK),
+        ("DigitalOcean", "Droplet", hypervisor.DIGITAL_OCEAN),
+        ("Hetzner", "vServer", hypervisor.HETZNER),
+        ("Alibaba Cloud", "Alibaba Cloud ECS", hypervisor.ALIBABA),
+        ("Tencent Cloud", "CVM", hypervisor.TENCENT),
+        ("Scaleway", "SCW-PLAY2-PICO", hypervisor.SCALEWAY),
+        ("Vultr", "VC2", hypervisor.PROVIDER),
+        ("Nutanix", "AHV", hypervisor.NUTANIX),
+        ("Apple Inc.", "Apple Virtualization Generic Platform", hypervisor.APPLE),
+        ("Apple Inc.", "MacBookPro16,1", None),
+        ("FreeBSD", "BHYVE", hypervisor.BHYVE),
+        ("Cloud Hypervisor", "cloud-hypervisor", hypervisor.CLOUD_HYPERVISOR),
+        ("Parallels International GmbH.", "Parallels ARM Virtual Machine", hypervisor.PARALLELS),
         ("VMware, Inc.", "VMware Virtual Platform", hypervisor.VMWARE),
         ("Microsoft Corporation", "Virtual Machine", hypervisor.HYPER_V),
         ("Microsoft Corporation", "Surface Pro", None),
@@ -280,8 +435,10 @@ def test_kernel_log_says_nothing(line: str) -> None:
         ("Google", "Reks", None),
         ("Amazon EC2", "m6i.large", hypervisor.AMAZON),
         ("Amazon EC2", "m6i.metal", None),
+        ("Amazon EC2", "c7i.metal-24xl", None),
         ("innotek GmbH", "VirtualBox", hypervisor.VIRTUAL_BOX),
         ("Xen", "HVM domU", hypervisor.XEN),
+        ("Oracle Corporation", "ORACLE SERVER X9-2c", None),
         ("Dell Inc.", "PowerEdge R650", None),
         ("", "", None),
     ],
@@ -294,10 +451,43 @@ def test_hypervisor_by_other_signs() -> None:
     azure = {"sys_vendor": "Microsoft Corporation", "product_name": "Virtual Machine"}
     azure["chassis_asset_tag"] = "7783-7084-3265-9085-8269-3286-77"
     assert hypervisor.identify(azure) is hypervisor.AZURE
+    oracle = {"sys_vendor": "QEMU", "chassis_asset_tag": "OracleCloud.com"}
+    assert hypervisor.identify(oracle) is hypervisor.ORACLE
     assert hypervisor.identify({}, hypervisor_type="xen\n") is hypervisor.XEN
+    dell = {"sys_vendor": "Dell Inc.", "product_name": "PowerEdge R650"}
+    assert (
+        hypervisor.identify(dell, xen_capabilities="control_d\n", hypervisor_type="xen")
+        is hypervisor.XEN_DOM0
+    )
+    assert hypervisor.identify({}, hypervisor_node="xen,xen-4.19\0xen,xen\0") is hypervisor.XEN
+    assert hypervisor.identify({}, hypervisor_node="linux,kvm\0") is hypervisor.KVM
+    assert hypervisor.identify({}, log="KVM: hypervisor services detected (0x0)") is hypervisor.KVM
     assert hypervisor.identify({}, sysinfo="VM00 Control Program: z/VM    7.2.0\n") is hypervisor.Z_VM
     assert hypervisor.identify({}, compatible="linux,dummy-virt\0") is hypervisor.KVM
     assert hypervisor.identify({}, log="Hypervisor detected: Microsoft Hyper-V") is hypervisor.HYPER_V
+
+
+@pytest.mark.parametrize(
+    ("signature", "named"),
+    [
+        ("KVMKVMKVM", hypervisor.KVM),
+        ("TCGTCGTCGTCG", hypervisor.QEMU_TCG),
+        ("Microsoft Hv", hypervisor.HYPER_V),
+        (" lrpepyh  vr", hypervisor.PARALLELS),
+        ("bhyve bhyve ", hypervisor.BHYVE),
+        ("SomethingNew", None),
+        ("", None),
+    ],
+)
+def test_hypervisor_by_signature(signature: str, named: hypervisor.Hypervisor | None) -> None:
+    assert hypervisor.by_signature(signature) is named
+
+
+def test_hints_fit_the_architecture() -> None:
+    assert "FEAT_NV2" in hypervisor.KVM.hint_on("aarch64")
+    assert "kvm nested=1" in hypervisor.KVM.hint_on("s390x")
+    assert "kvm_{intel,amd}" in hypervisor.KVM.hint_on("x86_64")
+    assert "--enable-nested-virtualization" not in hypervisor.GOOGLE.hint_on("aarch64")
 
 
 def test_process_status() -> None:

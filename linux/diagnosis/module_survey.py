@@ -1,0 +1,165 @@
+"""Gathers what a host tells about the kernel modules of KVM: where they are, and what forbids them."""
+
+import posixpath
+
+from linux import kconfig, modprobe, modules, view
+from linux.cmdline import CommandLine
+from linux.modprobe import Rule
+from linux.modules import Modules
+from linux.reader import Reader, text
+
+MODULES = frozenset({"kvm", "kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"})
+
+_FOLDERS = {"x86_64": "x86", "i686": "x86", "s390x": "s390", "ppc64le": "powerpc", "riscv64": "riscv"}
+"""Where an architecture's sources are below ``arch``, where it is not its own name."""
+
+_TAIL = 28
+"""Bytes at the end of a signed module's file (kernel: include/linux/module_signature.h)."""
+
+
+def take(reader: Reader, parameters: CommandLine, architecture: str) -> Modules:
+    """Reads everything that tells of KVM's modules."""
+    release = text(reader, "/proc/sys/kernel/osrelease").strip()
+    loaded = {name for name in MODULES if reader.exists(f"/sys/module/{name}")}
+    loaded |= MODULES & modules.loaded(text(reader, "/proc/modules"))
+    found = Modules(
+        release=release,
+        loaded=frozenset(loaded),
+        listed=bool(_names(reader, "/sys/module")),
+        disabled=text(reader, "/proc/sys/kernel/modules_disabled").strip() == "1",
+        signed_only=_signed_only(reader, parameters),
+        foreign=_foreign(reader),
+    )
+    found = _with_options(reader, found)
+    if not release or "/" in release or found.foreign:
+        return found
+    return _on_disk(reader, found, architecture)
+
+
+def rules(reader: Reader) -> tuple[Rule, ...]:
+    """Reads modprobe's configuration; that of a container is not the host's."""
+    if _foreign(reader):
+        return ()
+    listing = {directory: _names(reader, directory) for directory in modprobe.DIRECTORIES}
+    return tuple(
+        rule
+        for file in modprobe.effective_files(listing)
+        for rule in modprobe.rules(file, text(reader, file))
+    )
+
+
+def _foreign(reader: Reader) -> bool:
+    """Whether the root that we look at is a container's own, and not mounted from the host."""
+    try:
+        namespace = reader.readlink("/proc/self/ns/pid") if reader.root == "/" else ""
+    except OSError:
+        return False
+    return bool(namespace) and namespace != view.INITIAL_PID_NAMESPACE
+
+
+def _names(reader: Reader, directory: str) -> list[str]:
+    try:
+        return reader.listdir(directory)
+    except OSError:
+        return []
+
+
+def _with_options(reader: Reader, found: Modules) -> Modules:
+    """Adds what the kernel was built with."""
+    try:
+        options = kconfig.parse_compressed(reader.read_bytes(kconfig.COMPRESSED))
+    except OSError:
+        options = {}
+    if options:
+        return found._replace(options=options, options_file=kconfig.COMPRESSED)
+    usable = found.release and "/" not in found.release and not found.foreign
+    for file in kconfig.files(found.release) if usable else ():
+        options = kconfig.parse(text(reader, file))
+        if options:
+            return found._replace(options=options, options_file=file)
+    return found
+
+
+def _signed_only(reader: Reader, parameters: CommandLine) -> str:
+    """What has the kernel refuse modules without a signature (kernel: kernel/module/signing.c)."""
+    if text(reader, "/sys/module/module/parameters/sig_enforce").strip() == "Y":
+        return "/sys/module/module/parameters/sig_enforce is Y"
+    if parameters.is_set("module.sig_enforce"):
+        return "the kernel command line has module.sig_enforce"
+    lockdown = text(reader, "/sys/kernel/security/lockdown")
+    mode = lockdown.partition("[")[2].partition("]")[0]
+    return f"/sys/kernel/security/lockdown is {mode}" if mode in ("integrity", "confidentiality") else ""
+
+
+def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:
+    """Adds what lies below ``/lib/modules/RELEASE``."""
+    absent = True
+    for directory in modules.DIRECTORIES:
+        folder = f"{directory}/{found.release}"
+        try:
+            names = reader.listdir(folder)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            absent = False
+            continue
+        absent = False
+        if found.builtin is None:
+            found = found._replace(builtin=_builtin(reader, folder))
+        if found.on_disk is None and "modules.dep" in names:
+            listed = modules.dependencies(text(reader, f"{folder}/modules.dep"), MODULES)
+            found = _with_files(reader, found._replace(on_disk=listed), folder, architecture)
+    return found._replace(absent=absent)
+
+
+def _builtin(reader: Reader, folder: str) -> frozenset[str] | None:
+    try:
+        return modules.named(reader.read_text(f"{folder}/modules.builtin"), MODULES)
+    except OSError:
+        pass
+    try:
+        return modules.built_in_by_information(reader.read_text(f"{folder}/modules.builtin.modinfo"), MODULES)
+    except OSError:
+        return None
+
+
+def _with_files(reader: Reader, found: Modules, folder: str, architecture: str) -> Modules:
+    """Adds whether the listed files are there and signed, and which are there without being listed."""
+    listed = found.on_disk or {}
+    seen: dict[str, list[str]] = {}
+    paths = {file: posixpath.join(folder, file) for files in listed.values() for file in files}
+    gone = frozenset(file for file, path in paths.items() if _is_gone(reader, folder, path, seen))
+    own = f"kernel/arch/{_FOLDERS.get(architecture, architecture)}/kvm"
+    forgotten = {
+        module: f"{folder}/{own}/{name}"
+        for name in _names(reader, f"{folder}/{own}")
+        if ".ko" in name and (module := modules.name_of(name)) in MODULES and module not in listed
+    }
+    unsigned = frozenset(
+        name
+        for name, files in listed.items()
+        if found.signed_only and _is_unsigned(reader, posixpath.join(folder, files[0]))
+    )
+    return found._replace(gone=gone, forgotten=forgotten, unsigned=unsigned)
+
+
+def _is_gone(reader: Reader, folder: str, path: str, seen: dict[str, list[str]]) -> bool:
+    """Whether a listed file is not there; not told where no module's file can be seen at all."""
+    parent, name = posixpath.split(path)
+    if parent not in seen:
+        seen[parent] = _names(reader, parent)
+    if seen[parent]:
+        return name not in seen[parent]
+    top = path.removeprefix(folder).strip("/").partition("/")[0]
+    return bool(_names(reader, f"{folder}/{top}"))
+
+
+def _is_unsigned(reader: Reader, path: str) -> bool:
+    """Whether a module's file carries no signature; one that is compressed is not looked into."""
+    if not path.endswith(".ko"):
+        return False
+    try:
+        size = reader.stat(path).st_size
+        return size > _TAIL and not modules.is_signed(reader.read_at(path, size - _TAIL, _TAIL))
+    except OSError:
+        return False
