@@ -5,15 +5,11 @@ machine and asked over QMP (qemu.org: docs/interop/qmp-spec); without one nothin
 image, say, brings its own.
 """
 
-import errno
-import signal
-
-from linux import lookup, qemu
+from linux import emulator, lookup, qemu
 from linux.architecture import ARCHITECTURES
-from linux.errors import EXHAUSTED, words
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
-from preflight.result import Finding, Outcome, Status, failing, passing, unknown, warning
+from preflight.result import Finding, Status, failing, passing, unknown, warning
 
 USE = 'kubectl patch vmruntime vmruntime --type merge -p \'{"spec":{"useEmulation":true}}\''
 
@@ -27,9 +23,6 @@ REINSTALL = "see what it says: qemu-system-… -machine none -accel tcg; reinsta
 EMULATOR_BROKEN = failing("EmulatorBroken", hint=REINSTALL)
 EMULATOR_BROKEN_AND_NEEDED = failing("EmulatorBroken", hint=REINSTALL, blocking=True)
 UNVERIFIED = unknown("Unverified", hint="run vm-preflight again where there is a QEMU to try it with")
-
-NOT_TOLD = (errno.ETIMEDOUT, errno.EACCES, errno.EPERM, *EXHAUSTED)
-"""Errors of starting a QEMU that prove nothing of it: the node is busy, or this process may not."""
 
 
 @check(
@@ -67,24 +60,19 @@ def emulation(host: Host, run: Run) -> Finding:
     programs = qemu.programs(architecture if architecture in ARCHITECTURES else host.own_architecture)
     for program in programs:
         try:
-            status, output = host.run_program(
-                (program, *qemu.ARGUMENTS), stdin=qemu.QUESTIONS, timeout=qemu.TIMEOUT
-            )
+            trial = emulator.start(host, program, qemu.EMULATING)
         except FileNotFoundError:
             continue
-        except OSError as error:
-            outcome = UNVERIFIED if error.errno in NOT_TOLD else _broken(run)
-            return outcome(f"{needed}; starting {program}: {words(error.errno or 0)}")
-        if status == -signal.SIGKILL:
-            return UNVERIFIED(f"{needed}; {program} was killed, as the kernel does where memory is short")
-        version = qemu.version(output) if status == 0 else ""
-        if not version:
-            return _broken(run)(
-                f"{needed}; {program} ended with status {status}: {qemu.complaint(output)}",
-                hint=f"see what it says: {program} -machine none -accel tcg; reinstall it: {install}",
-            )
-        outcome = EMULATION_ENABLED if run.use_emulation else EMULATION_AVAILABLE
-        return outcome(f"{needed}; QEMU {version} starts with TCG", evidence={program: version})
+        if trial.version:
+            outcome = EMULATION_ENABLED if run.use_emulation else EMULATION_AVAILABLE
+            return outcome(f"{needed}; {trial.told} with TCG", evidence={program: trial.version})
+        if not trial.proven:
+            return UNVERIFIED(f"{needed}; {trial.told}")
+        outcome = EMULATOR_BROKEN_AND_NEEDED if run.use_emulation else EMULATOR_BROKEN
+        return outcome(
+            f"{needed}; {trial.told}",
+            hint=f"see what it says: {program} -machine none -accel tcg; reinstall it: {install}",
+        )
     others = [name for name in qemu.others() if name not in programs and host.exists(name)]
     if host.root != "/":
         there = next((name for name in programs if host.exists(name)), "")
@@ -95,7 +83,3 @@ def emulation(host: Host, run: Run) -> Finding:
     if others:
         return EMULATOR_MISSING(f"{needed}; there is {others[0]}, but none for {architecture}", hint=install)
     return UNVERIFIED(f"{needed}; there is no QEMU here to try it with", hint=f"{install}; then run again")
-
-
-def _broken(run: Run) -> Outcome:
-    return EMULATOR_BROKEN_AND_NEEDED if run.use_emulation else EMULATOR_BROKEN

@@ -1,19 +1,39 @@
-"""How QEMU is asked whether its software emulation works, and how its answers are read; pure.
+"""How QEMU is asked what it can do here, and how its answers are read; pure.
 
-QEMU is started without a machine and without devices, told to use TCG, and spoken to in QMP on its standard
-streams (QEMU: docs/interop/qmp-spec.rst): a greeting with its version, then an answer to each command.
+It is spoken to in QMP over a socket (QEMU: docs/interop/qmp-spec.rst): a greeting with its version, then an
+answer to each command. The socket is its standard input: one end of a pair, so there is no path that others
+could connect to or that could be left behind. ``-chardev socket,fd=`` is there since QEMU 2.12.
 """
+
+import re
+from collections.abc import Sequence
 
 TIMEOUT = 3.0
 """Seconds; it takes a tenth of one."""
 
-ARGUMENTS = (
-    *("-machine", "none", "-accel", "tcg"),
-    *("-nodefaults", "-no-user-config", "-display", "none"),
-    *("-qmp", "stdio"),
-)
-
 QUESTIONS = b'{"execute": "qmp_capabilities"}\n{"execute": "query-status"}\n{"execute": "quit"}\n'
+
+_BARE = ("-nodefaults", "-no-user-config", "-display", "none")
+_QMP = ("-chardev", "socket,id=qmp,fd=0", "-mon", "chardev=qmp,mode=control")
+
+EMULATING = ("-machine", "none", "-accel", "tcg", *_BARE, *_QMP)
+"""Arguments that start software emulation (TCG) without a machine."""
+
+_MACHINES = {
+    "x86_64": "q35",
+    "aarch64": "virt,gic-version=host",
+    "ppc64le": "pseries",
+    "riscv64": "virt",
+    "s390x": "s390-ccw-virtio",
+}
+"""The machine that KubeVirt or libvirt would choose, by ``uname -m``."""
+
+_FEATURES = {0x0CF: "core-capability", 0x10A: "arch-capabilities", 0x345: "pdcm"}
+_FEATURES |= dict.fromkeys(range(0x480, 0x493), "vmx")
+"""Model-specific register to the feature of the CPU model with which QEMU sets it (target/i386/cpu.c)."""
+
+_REFUSED = re.compile(r"failed to set MSR (0x[0-9a-f]{1,8}) to ", re.ASCII)
+"""target/i386/kvm/kvm.c, kvm_buf_set_msrs."""
 
 _SYSTEMS = {"i686": "i386", "ppc64le": "ppc64", "armv7l": "arm"}
 """QEMU's name of an architecture, where it is not ``uname -m``."""
@@ -74,8 +94,46 @@ def _version(value: object) -> str:
 
 
 def complaint(output: bytes) -> str:
-    """Returns the last line that is no QMP message, for a person."""
+    """Returns the first line of what QEMU printed that is no warning, for a person.
+
+    Where it gave up, the cause stands first; an assertion's text comes after it.
+    """
     lines = [
-        line for line in output.decode("utf-8", "replace").splitlines() if line and not line.startswith("{")
+        line for line in output.decode("utf-8", "replace").split("\n") if line and "warning: " not in line
     ]
-    return lines[-1][:200] if lines else "it said nothing"
+    return lines[0].strip()[:200] if lines else "it said nothing"
+
+
+def with_kvm(architecture: str, model: str) -> tuple[str, ...]:
+    """Returns arguments that start a VM with KVM and a CPU model, whose CPU does not run.
+
+    QEMU sets all of the CPU's registers before it would run: what KVM refuses ends it. Of the VM's memory
+    nothing is touched but the firmware's.
+
+    Raises:
+        KeyError: No machine is known for the architecture.
+    """
+    machine = _MACHINES[architecture]
+    return ("-machine", machine, "-accel", "kvm", "-cpu", model, "-m", "64", "-S", *_BARE, *_QMP)
+
+
+def other_models(architecture: str, feature: str) -> tuple[str, ...]:
+    """Returns CPU models to try in place of the host's, the best first; some architectures have none.
+
+    Args:
+        architecture: As ``uname -m`` says.
+        feature: What `refused_feature` says.
+    """
+    without = (f"host,{feature}=off",) if feature else ()
+    return (*without, "kvm64") if architecture == "x86_64" else without
+
+
+def command(program: str, arguments: Sequence[str]) -> str:
+    """Returns how a person starts what we start, without the socket."""
+    return " ".join((program, *(word for word in arguments if word not in _QMP)))
+
+
+def refused_feature(output: bytes) -> str:
+    """Returns the feature of the CPU model whose register KVM refused, empty where QEMU tells none."""
+    found = _REFUSED.search(output.decode("utf-8", "replace"))
+    return _FEATURES.get(int(found[1], 16), "") if found else ""

@@ -240,42 +240,41 @@ class Host:
         with _named(path):
             return self._path(path)
 
-    def run_program(
-        self, arguments: Sequence[str], *, stdin: bytes = b"", timeout: float
-    ) -> tuple[int, bytes]:
-        """Runs a program of our own root, never of another one, and waits for it.
+    def run_program(self, arguments: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
+        """Runs a program of our own root, never of another one, without input, and waits for it.
 
         Args:
             arguments: The program's path and its arguments; no shell.
-            stdin: What the program reads.
             timeout: Seconds; it is killed when they have passed. It stays in our process group, so that it
                 ends with the check's process too.
 
         Returns:
-            The exit status (negative: the signal that ended it) and what it wrote, both streams together.
+            The exit status (negative: the signal that ended it) and what it wrote, both streams together;
+            of what is too much, the beginning.
 
         Raises:
             OSError: The program cannot be started; TimeoutError where it did not end in time.
         """
-        import subprocess
+        status, _, output = self.converse(arguments, b"", timeout=timeout)
+        return status, output
 
-        with subprocess.Popen(
-            arguments,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-        ) as process:
-            try:
-                output, _ = process.communicate(stdin, timeout)
-            except BaseException as error:
-                process.kill()
-                if isinstance(error, subprocess.TimeoutExpired):
-                    raise TimeoutError(
-                        errno.ETIMEDOUT, f"did not end in {timeout:g} s", arguments[0]
-                    ) from None
-                raise
-        return process.returncode, output
+    def converse(self, arguments: Sequence[str], said: bytes, *, timeout: float) -> tuple[int, bytes, bytes]:
+        """Runs a program whose standard input is a socket, as `run_program` does.
+
+        Args:
+            arguments: The program's path and its arguments.
+            said: What it is told.
+            timeout: Seconds.
+
+        Returns:
+            The exit status, what it answered on the socket, and what it wrote to its other streams.
+
+        Raises:
+            OSError: As `run_program`.
+        """
+        from preflight import conversation
+
+        return conversation.run(arguments, said, timeout=timeout)
 
     def processes(self) -> list[tuple[int, str]]:
         """Returns process id and name of the processes that the host's ``/proc`` shows.

@@ -1,7 +1,8 @@
 """The check Emulation: the mode that follows from KVM, and what a QEMU at hand answers."""
 
 import errno
-import shutil
+import os
+import re
 
 import machines
 import pytest
@@ -9,7 +10,7 @@ from memoryhost import MemoryHost, fail
 
 from checks import emulation as module
 from checks.emulation import emulation
-from linux import qemu
+from linux import emulator, qemu
 from preflight.check import Run
 from preflight.host import Host
 from preflight.result import Finding, Outcome, failing, passing, unknown
@@ -22,8 +23,9 @@ QEMU = "/usr/bin/qemu-system-x86_64"
 GOOD = (
     0,
     b'{"QMP": {"version": {"qemu": {"micro": 0, "minor": 1, "major": 9}}}}\n' + 3 * b'{"return": {}}\n',
+    b"",
 )
-NO_TCG = (1, b"qemu-system-x86_64: -accel tcg: invalid accelerator tcg\n")
+NO_TCG = (1, b"", b"qemu-system-x86_64: -accel tcg: invalid accelerator tcg\n")
 
 
 def ask(
@@ -31,7 +33,7 @@ def ask(
 ) -> tuple[Finding, MemoryHost]:
     host = MemoryHost({"/proc/cpuinfo": machines.x86()})
     if program is not None:
-        host.programs[QEMU] = program  # type: ignore[assignment] # a table's column
+        host.conversations[QEMU] = program  # type: ignore[assignment] # a table's column
     return emulation(host, Run(findings=findings, use_emulation=use)), host
 
 
@@ -45,9 +47,9 @@ def ask(
         ({}, GOOD, False, module.EMULATION_AVAILABLE, "QEMU 9.1.0"),
         (BROKEN, NO_TCG, False, module.EMULATOR_BROKEN, "invalid accelerator tcg"),
         (BROKEN, NO_TCG, True, module.EMULATOR_BROKEN_AND_NEEDED, "invalid accelerator tcg"),
-        (BROKEN, (-9, b""), True, module.UNVERIFIED, "was killed"),
-        (BROKEN, (-11, b""), True, module.EMULATOR_BROKEN_AND_NEEDED, "-11"),
-        (BROKEN, (0, b'{"QMP": {}}\n'), False, module.EMULATOR_BROKEN, "status 0"),
+        (BROKEN, (-9, b"", b""), True, module.UNVERIFIED, "was killed"),
+        (BROKEN, (-11, b"", b""), True, module.EMULATOR_BROKEN_AND_NEEDED, "signal 11"),
+        (BROKEN, (0, b'{"QMP": {}}\n', b""), False, module.EMULATOR_BROKEN, "status 0"),
         (BROKEN, fail(errno.ENOEXEC), True, module.EMULATOR_BROKEN_AND_NEEDED, "ENOEXEC"),
         (BROKEN, fail(errno.ETIMEDOUT), True, module.UNVERIFIED, "ETIMEDOUT"),
         (BROKEN, fail(errno.EACCES), True, module.UNVERIFIED, "EACCES"),
@@ -90,7 +92,7 @@ def test_the_hint_installs_the_emulator_of_the_architecture(cpuinfo: str, packag
 def test_nothing_is_started_for_another_machine() -> None:
     host = MemoryHost({"/proc/cpuinfo": machines.ARM})
     host.own_machine = False
-    host.programs[QEMU] = GOOD
+    host.conversations[QEMU] = GOOD
     assert emulation(host, Run(findings=BROKEN)).outcome is module.UNVERIFIED
     assert host.started == []
 
@@ -101,10 +103,28 @@ def test_only_a_proven_failure_that_matters_blocks() -> None:
     ]
 
 
-@pytest.mark.skipif(shutil.which("qemu-system-x86_64") is None, reason="no qemu-system-x86_64 is installed")
-def test_a_real_qemu_answers() -> None:
-    program = shutil.which("qemu-system-x86_64")
-    assert program is not None
-    status, output = Host().run_program((program, *qemu.ARGUMENTS), stdin=qemu.QUESTIONS, timeout=30)
-    assert status == 0
-    assert qemu.version(output)
+def programs() -> list[str]:
+    """Returns the emulators that are installed here, whatever they emulate."""
+    return [name for name in qemu.others() if os.path.exists(name)]
+
+
+@pytest.mark.skipif(not programs(), reason="no qemu-system-… is installed")
+def test_each_real_qemu_answers() -> None:
+    for program in programs():
+        trial = emulator.start(Host(), program, qemu.EMULATING)
+        assert trial.version in trial.told
+        assert re.fullmatch(r"\d+\.\d+\.\d+", trial.version), trial.told
+
+
+@pytest.mark.skipif(not os.path.exists(QEMU), reason=f"{QEMU} is not installed")
+def test_a_real_qemu_that_refuses_is_quoted() -> None:
+    trial = emulator.start(Host(), QEMU, (*qemu.EMULATING, "-no-such-option"))
+    assert (trial.version, trial.proven) == ("", True)
+    assert "no-such-option" in trial.told
+
+
+@pytest.mark.skipif(not os.path.exists(QEMU), reason=f"{QEMU} is not installed")
+def test_this_machine() -> None:
+    if os.uname().machine != "x86_64":
+        pytest.skip("this machine is no x86_64")
+    assert emulation(Host(), Run(findings=BROKEN)).outcome is module.EMULATION_AVAILABLE

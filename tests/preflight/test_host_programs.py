@@ -1,35 +1,87 @@
-"""What a host tells of our own process, and the programs that it runs in bounded time."""
+"""What a host tells of our own process, and the programs that it runs in bounded time and memory."""
 
 import os
+import resource
 import shutil
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from preflight.conversation import MAX_OUTPUT
 from preflight.host import Host
 
-
-def test_a_program_is_run_with_input_and_both_streams() -> None:
-    status, output = Host().run_program(("sh", "-c", "cat; echo err >&2; exit 3"), stdin=b"in\n", timeout=30)
-    assert status == 3
-    assert sorted(output.split()) == [b"err", b"in"]
+ECHO = ("sh", "-c", "cat; echo err >&2; exit 3")
 
 
-def test_a_program_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    pid_file = tmp_path / "pid"
-    with pytest.raises(TimeoutError, match=r"0\.2 s"):
-        Host().run_program(("sh", "-c", f"echo $$ > {pid_file}; exec sleep 1000"), timeout=0.2)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid_file.read_text()), 0)
+def shell(*lines: str) -> tuple[str, ...]:
+    return ("sh", "-c", "\n".join(lines))
 
 
-def test_a_program_that_is_missing() -> None:
+def test_a_program_is_run_without_input_and_both_streams_are_read() -> None:
+    assert Host().run_program(ECHO, timeout=30) == (3, b"err\n")
+
+
+def test_a_program_is_spoken_to_on_a_socket() -> None:
+    script = shell("read line", 'echo "$line too" >&0', "echo out", "echo err >&2")
+    status, answers, output = Host().converse(script, b"in\n", timeout=30)
+    assert (status, answers) == (0, b"in too\n")
+    assert sorted(output.split()) == [b"err", b"out"]
+
+
+def test_a_program_that_does_not_listen_is_no_error() -> None:
+    assert Host().converse(shell("exec <&-", "echo out", "exit 4"), b"in\n", timeout=30) == (4, b"", b"out\n")
+
+
+def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pids"
+    script = shell(f"sleep 1000 & echo $! >> {pid_file}", f"echo $$ >> {pid_file}", "exec sleep 1000")
+    with pytest.raises(TimeoutError, match=r"0\.3 s"):
+        Host().run_program(script, timeout=0.3)
+    pids = [int(word) for word in pid_file.read_text().split()]
+    assert len(pids) == 2
+    for pid in pids:
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_program_leaves_behind_does_not_hold_us_up(tmp_path: Path) -> None:
+    started = time.monotonic()
+    status, output = Host().run_program(shell("sleep 20 & echo $!", "exit 5"), timeout=10)
+    psutil.Process(int(output)).kill()
+    assert status == 5
+    assert time.monotonic() - started < 10
+
+
+def test_a_program_that_prints_without_end_costs_no_memory() -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(TimeoutError):
+        Host().run_program(("yes", "x" * 4096), timeout=1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+
+
+def test_of_what_is_too_much_the_beginning_is_kept() -> None:
+    script = shell("echo first", "head -c 10000000 /dev/zero", "head -c 10000000 /dev/zero >&0", "exit 6")
+    status, answers, output = Host().converse(script, b"in\n", timeout=30)
+    assert (status, len(answers), len(output)) == (6, MAX_OUTPUT, MAX_OUTPUT)
+    assert output.startswith(b"first\n")
+
+
+def test_no_descriptor_is_left_or_inherited() -> None:
+    before = os.listdir("/proc/self/fd")
+    for timeout in (30, 0.1):
+        try:
+            _, output = Host().run_program(shell("ls /proc/self/fd; sleep 0.3"), timeout=timeout)
+            assert {b"0", b"1", b"2"} <= set(output.split()) <= {b"0", b"1", b"2", b"3"}
+        except TimeoutError:
+            assert timeout < 1
     with pytest.raises(FileNotFoundError):
         Host().run_program(("/nowhere/program",), timeout=1)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_signal_is_told() -> None:
-    assert Host().run_program(("sh", "-c", "kill -9 $$"), timeout=30)[0] == -9
+    assert Host().run_program(shell("kill -9 $$"), timeout=30)[0] == -9
 
 
 def test_our_own_machine_is_told_from_a_captured_one(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from linux.kvm import uapi
 from preflight.device import Device
 from preflight.host import Host
 
+Conversation = tuple[int, bytes, bytes]
+"""A program's status, what it answered and what it printed."""
+
 Ioctl = Callable[[int, int | bytearray], int]
 
 KVM_NUMBER = os.makedev(10, 232)
@@ -180,6 +183,7 @@ class MemoryHost(Host):
         groups: Our groups.
         own_architecture: ``uname -m`` of the kernel that we run on.
         programs: Path of a program to the status and output that it gives, or the error on starting it.
+        conversations: Path of a program that is spoken to, to what comes of it or a function of arguments.
         started: The programs that were run.
     """
 
@@ -192,6 +196,7 @@ class MemoryHost(Host):
             self.put(path, node)
         self.log: list[str] | int = []
         self.own: dict[str, str] = {"uid_map": "0 0 4294967295\n", "status": "Seccomp:\t0\n"}
+        self.own["mountinfo"] = "24 27 0:6 / /dev rw - devtmpfs devtmpfs rw\n"
         self.mount_flags = 0
         self.space = (4096, 4096, 0, 0, 0, 0, 0, 0)
         self.attributes: dict[tuple[str, str], bytes] = {}
@@ -201,6 +206,9 @@ class MemoryHost(Host):
         self.own_machine = True
         self.running: list[tuple[int, str]] = []
         self.programs: dict[str, tuple[int, bytes] | OSError] = {}
+        self.conversations: dict[
+            str, Conversation | OSError | Callable[[tuple[str, ...]], Conversation | OSError]
+        ] = {}
         self.started: list[tuple[str, ...]] = []
 
     def put(self, path: str, node: Node | str | bytes) -> None:
@@ -299,11 +307,18 @@ class MemoryHost(Host):
             raise fail(errno.ENOENT, f"/proc/self/{name}")
         return self.own[name]
 
-    def run_program(
-        self, arguments: Sequence[str], *, stdin: bytes = b"", timeout: float
-    ) -> tuple[int, bytes]:
+    def run_program(self, arguments: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
         self.started.append(tuple(arguments))
         answer = self.programs.get(arguments[0], fail(errno.ENOENT, arguments[0]))
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def converse(self, arguments: Sequence[str], said: bytes, *, timeout: float) -> Conversation:
+        self.started.append(tuple(arguments))
+        answer = self.conversations.get(arguments[0], fail(errno.ENOENT, arguments[0]))
+        if callable(answer):
+            answer = answer(tuple(arguments))
         if isinstance(answer, OSError):
             raise answer
         return answer

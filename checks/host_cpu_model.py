@@ -1,0 +1,73 @@
+"""Can virtual machines have the host's CPU model?
+
+KubeVirt gives virtual machines the host's CPU model unless told otherwise. KVM can run guests and still
+refuse that model: QEMU then ends when it sets a register of the CPU (a model-specific register, MSR) that KVM
+does not take. A QEMU at hand is started with KVM, ``-cpu host`` and a CPU that does not run, and asked over
+QMP (QEMU: docs/interop/qmp-spec.rst); where that fails, with other models, so that one that works is named.
+"""
+
+from linux import emulator, qemu
+from preflight.check import ADVISORY, Run, check
+from preflight.host import Host
+from preflight.result import Finding, failing, passing, skipping, unknown
+
+HOST_MODEL_WORKS = passing("HostModelWorks")
+HOST_MODEL_FAILS = failing("HostModelFails", hint="in the VM's spec.domain: cpu: {model: kvm64}")
+EMULATOR_MISSING = skipping("EmulatorMissing")
+NOT_THIS_MACHINE = skipping("NotThisMachine")
+UNSUPPORTED = skipping("Unsupported")
+NOT_TOLD = unknown("NotTold", hint="see what it says: qemu-system-… -machine … -accel kvm -cpu host")
+
+
+@check(
+    "HostCPUModel",
+    question="Can virtual machines have the host's CPU model?",
+    weight=ADVISORY,
+    outcomes=(HOST_MODEL_WORKS, HOST_MODEL_FAILS, EMULATOR_MISSING, NOT_THIS_MACHINE, UNSUPPORTED, NOT_TOLD),
+    reads=("qemu-system-* -accel kvm -cpu host, over QMP",),
+    source="QEMU: docs/interop/qmp-spec.rst, target/i386/kvm/kvm.c",
+    timeout=4 * qemu.TIMEOUT,
+    needs=("KVM",),
+)
+def host_cpu_model(host: Host, run: Run) -> Finding:
+    """Starts QEMU with the host's model; with others only where that fails."""
+    architecture = host.own_architecture
+    if not host.is_own_machine():
+        return NOT_THIS_MACHINE("nothing of another machine's files is started")
+    try:
+        qemu.with_kvm(architecture, "host")
+    except KeyError:
+        return UNSUPPORTED(f"how QEMU is started on {architecture} is not known here")
+    for program in qemu.programs(architecture):
+        try:
+            return _ask(host, program, architecture)
+        except FileNotFoundError:
+            continue
+    return EMULATOR_MISSING("there is no QEMU here to try it with")
+
+
+def _ask(host: Host, program: str, architecture: str) -> Finding:
+    """Tells what a QEMU makes of the host's model.
+
+    Raises:
+        FileNotFoundError: There is no such program.
+    """
+    trial = emulator.start(host, program, qemu.with_kvm(architecture, "host"))
+    if trial.version:
+        return HOST_MODEL_WORKS(f"{trial.told} with KVM and -cpu host", evidence={program: trial.version})
+    told = f"with -cpu host, {trial.told}"
+    models = qemu.other_models(architecture, trial.feature) if trial.proven else ()
+    works = [
+        model for model in models if emulator.start(host, program, qemu.with_kvm(architecture, model)).version
+    ]
+    if not works:
+        nor = f"; nor does it start with -cpu {' or '.join(models)}" if models else ""
+        command = qemu.command(program, qemu.with_kvm(architecture, "host"))
+        return NOT_TOLD(told + nor, hint=f"see what it says: timeout 3 {command}")
+    off = f"features: [{{name: {trial.feature}, policy: disable}}]"
+    fixes = [f"cpu: {{model: {f'host-passthrough, {off}' if ',' in model else model}}}" for model in works]
+    return HOST_MODEL_FAILS(
+        f"{told}; it starts with -cpu {' and with -cpu '.join(works)}",
+        hint=f"in the VM's spec.domain: {' or '.join(fixes)}",
+        evidence={f"{program} -cpu host": trial.told},
+    )

@@ -1,0 +1,140 @@
+"""The check HostCPUModel: what QEMU says of the host's model, and which model works in its place."""
+
+import errno
+import os
+from collections import defaultdict
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from memoryhost import Conversation, MemoryHost, fail
+from realkvm import needs_kvm, needs_root
+
+from checks import host_cpu_model as module
+from checks.host_cpu_model import host_cpu_model
+from linux import qemu
+from preflight.check import Run
+from preflight.host import Host
+from preflight.result import Outcome
+
+QEMU = "/usr/bin/qemu-system-x86_64"
+GREETING = b'{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}}}\r\n'
+GOOD: Conversation = (0, GREETING + 3 * b'{"return": {}}\r\n', b"")
+PRINTED = b"""qemu-system-x86_64: warning: something
+qemu-system-x86_64: error: failed to set MSR 0x10a to 0x69
+qemu-system-x86_64: ../target/i386/kvm/kvm.c:3183: kvm_buf_set_msrs: Assertion `ret == n' failed.
+"""
+MSR: Conversation = (-6, GREETING, PRINTED)
+OTHER_MSR: Conversation = (-6, b"", b"qemu-system-x86_64: error: failed to set MSR 0x8b to 0x1\n")
+NO_KVM: Conversation = (1, b"", b"Could not access KVM kernel module: Permission denied\n")
+NO_BIOS: Conversation = (1, b"", b"qemu: could not load PC BIOS 'bios-256k.bin'\n")
+NO_ARCH_CAPABILITIES = "host,arch-capabilities=off"
+
+
+def host_with(answers: Mapping[str, Conversation | OSError], architecture: str = "x86_64") -> MemoryHost:
+    """Returns a machine whose QEMU answers by the CPU model that it is started with."""
+    host = MemoryHost()
+    host.own_architecture = architecture
+    program = qemu.programs(architecture)[0]
+    host.conversations[program] = lambda arguments: answers[arguments[arguments.index("-cpu") + 1]]
+    return host
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome", "words", "fix"),
+    [
+        ({"host": GOOD}, module.HOST_MODEL_WORKS, "QEMU 7.2.22 starts with KVM and -cpu host", None),
+        (
+            {"host": MSR, "kvm64": GOOD, NO_ARCH_CAPABILITIES: GOOD},
+            module.HOST_MODEL_FAILS,
+            "MSR 0x10a to 0x69; it starts with -cpu host,arch-capabilities=off and with -cpu kvm64",
+            "features: [{name: arch-capabilities, policy: disable}]} or cpu: {model: kvm64}",
+        ),
+        (
+            {"host": MSR, "kvm64": GOOD, NO_ARCH_CAPABILITIES: MSR},
+            module.HOST_MODEL_FAILS,
+            "it starts with -cpu kvm64",
+            "spec.domain: cpu: {model: kvm64}",
+        ),
+        (
+            {"host": OTHER_MSR, "kvm64": GOOD},
+            module.HOST_MODEL_FAILS,
+            "MSR 0x8b to 0x1; it starts with -cpu kvm64",
+            "cpu: {model: kvm64}",
+        ),
+        ({"host": NO_KVM, "kvm64": NO_KVM}, module.NOT_TOLD, "Permission denied; nor does it", "-cpu host"),
+        (
+            {"host": NO_BIOS, "kvm64": NO_BIOS},
+            module.NOT_TOLD,
+            "bios-256k.bin",
+            f"{QEMU} -machine q35 -accel kvm -cpu host -m 64 -S -nodefaults -no-user-config -display none",
+        ),
+        (
+            {"host": fail(errno.ETIMEDOUT), "kvm64": GOOD},
+            module.NOT_TOLD,
+            "ETIMEDOUT",
+            "-cpu host",
+        ),
+        ({"host": (-9, b"", b""), "kvm64": GOOD}, module.NOT_TOLD, "was killed", "-cpu host"),
+        ({"host": fail(errno.ENOMEM), "kvm64": GOOD}, module.NOT_TOLD, "ENOMEM", "-cpu host"),
+        ({"host": (0, GREETING, b""), "kvm64": GOOD}, module.HOST_MODEL_FAILS, "status 0", "kvm64"),
+    ],
+)
+def test_answers(
+    answers: dict[str, Conversation | OSError], outcome: Outcome, words: str, fix: str | None
+) -> None:
+    finding = host_cpu_model(host_with(answers), Run())
+    assert finding.outcome is outcome
+    assert words in finding.message
+    assert (finding.hint is None) is (fix is None)
+    assert (fix or "") in (finding.hint or "")
+
+
+@pytest.mark.parametrize("architecture", ["aarch64", "ppc64le", "riscv64", "s390x"])
+def test_other_architectures_have_no_model_to_compare_with(architecture: str) -> None:
+    assert host_cpu_model(host_with({"host": GOOD}, architecture), Run()).outcome is module.HOST_MODEL_WORKS
+    assert host_cpu_model(host_with({"host": NO_KVM}, architecture), Run()).outcome is module.NOT_TOLD
+
+
+def test_no_qemu_no_answer() -> None:
+    assert host_cpu_model(MemoryHost(), Run()).outcome is module.EMULATOR_MISSING
+
+
+def test_an_architecture_that_nobody_knows() -> None:
+    host = host_with({"host": GOOD}, "sparc64")
+    assert host_cpu_model(host, Run()).outcome is module.UNSUPPORTED
+    assert host.started == []
+
+
+def test_nothing_is_started_for_another_machine() -> None:
+    host = host_with({"host": GOOD})
+    host.own_machine = False
+    assert host_cpu_model(host, Run()).outcome is module.NOT_THIS_MACHINE
+    assert host.started == []
+
+
+PIECES = st.sampled_from(
+    [GREETING, b'{"return": {}}\n', PRINTED, b"failed to set MSR 0x0 to ", b"{", b"\xff\n"]
+)
+BYTES = st.lists(PIECES | st.binary(max_size=20), max_size=8).map(b"".join)
+
+
+@given(st.integers(-64, 255), BYTES, BYTES)
+def test_no_bytes_make_it_fail_or_pass_wrongly(status: int, answers: bytes, printed: bytes) -> None:
+    finding = host_cpu_model(host_with(defaultdict(lambda: (status, answers, printed))), Run())
+    if finding.outcome is module.HOST_MODEL_WORKS:
+        assert status == 0
+        assert answers.count(b'{"return": {}}') >= 3
+    else:
+        assert finding.outcome is module.NOT_TOLD
+
+
+@needs_kvm
+@needs_root
+@pytest.mark.skipif(not os.path.exists(QEMU), reason=f"{QEMU} is not installed")
+def test_this_machine() -> None:
+    finding = host_cpu_model(Host(), Run())
+    assert finding.outcome in (module.HOST_MODEL_WORKS, module.HOST_MODEL_FAILS)
+    if finding.outcome is module.HOST_MODEL_FAILS:
+        assert "it starts with -cpu" in finding.message
