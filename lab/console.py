@@ -57,6 +57,8 @@ def _join(parts: dict[int, str], count: int, crc: int) -> bytes:
         record = unpacker.decompress(packed, MAX_RECORD)
     except (ValueError, zlib.error) as error:
         raise DamagedError(f"the record cannot be unpacked: {error}") from None
+    if not unpacker.eof:
+        raise DamagedError(f"the record is cut off, or has more than {MAX_RECORD} bytes")
     if zlib.crc32(record) != crc:
         raise DamagedError("the record's checksum is wrong")
     return record

@@ -10,6 +10,10 @@ SEEN_GUEST = "guest ran"
 """What the oracle says where a guest's instructions gave what they must."""
 
 
+SEEN = (SEEN_GUEST, "vCPU created")
+"""What it says where KVM works; the second, where it has no guest for the architecture."""
+
+
 class Truth(NamedTuple):
     """What is true in a machine.
 
