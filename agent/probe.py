@@ -41,6 +41,7 @@ def run(
     socket: str = DEFAULT_SOCKET,
     host_root: str = "/",
     config_path: str | None = None,
+    plugin_dir: str | None = None,
     log_format: str | None = None,
     log_level: str = "info",
 ) -> int:
@@ -50,6 +51,7 @@ def run(
         socket: Path of the socket to listen on, or ``fd:N`` for an inherited connected one.
         host_root: Directory where the root file system of the host is.
         config_path: Configuration file of the checks.
+        plugin_dir: Directory of executable checks.
         log_format: See `agent.probe_logs.configure`.
         log_level: See `agent.probe_logs.configure`.
 
@@ -57,7 +59,7 @@ def run(
         The exit status.
 
     Raises:
-        preflight.config.ConfigError: The configuration cannot be used; one line.
+        preflight.config.ConfigError: The configuration, or the plugins' directory, cannot be used; one line.
         agent.probe_socket.SocketError: The socket cannot be listened on; one line.
     """
     probe_logs.configure(log_format, log_level)
@@ -65,7 +67,7 @@ def run(
         try:
             for number in SIGNALS:
                 signal.signal(number, _stop)
-            _serve(socket, host_root, config_path)
+            _serve(socket, host_root, config_path, plugin_dir)
         finally:
             # Ending already: from here on nothing may rise any more.
             for number in SIGNALS:
@@ -75,8 +77,8 @@ def run(
     return 0
 
 
-def _serve(socket: str, host_root: str, config_path: str | None) -> None:
-    checks = discovery.discover()
+def _serve(socket: str, host_root: str, config_path: str | None, plugin_dir: str | None) -> None:
+    checks = discovery.discover(plugin_dir=plugin_dir)
     settings = config.load(config_path, checks)
     own_version = version()
     runner = Runner(

@@ -10,7 +10,7 @@ def main(program: str, words: Sequence[str]) -> int:
     """Serves runs on a unix socket until SIGTERM.
 
     Raises:
-        UsageError: A configuration, a root directory or a socket that cannot be used.
+        UsageError: A configuration, a directory or a socket that cannot be used.
     """
     from agent import probe
     from agent.probe_socket import SocketError
@@ -22,6 +22,7 @@ def main(program: str, words: Sequence[str]) -> int:
     )
     parser.option("--host-root", str, default="/", metavar="DIR", help="the machine's root directory")
     parser.option("--config", str, default="", metavar="FILE", help="configuration of the checks (TOML)")
+    parser.option("--plugin-dir", str, default="", metavar="DIR", help="directory of executable checks")
     log_options(parser)
     options = parser.parse_args(words)
     try:
@@ -29,6 +30,7 @@ def main(program: str, words: Sequence[str]) -> int:
             socket=options.socket,
             host_root=host_root(options.host_root),
             config_path=options.config or None,
+            plugin_dir=options.plugin_dir or None,
             log_format=options.log_format,
             log_level=options.log_level,
         )

@@ -37,6 +37,7 @@ def main(program: str, words: Sequence[str]) -> int:
     parser.option("--only", names, default=(), metavar="NAME,…", help="run these checks alone")
     parser.option("--ignore", names, default=(), metavar="NAME,…", help="show these checks as Warn at most")
     parser.option("--config", str, default="", metavar="FILE", help="configuration (TOML)")
+    parser.option("--plugin-dir", str, default="", metavar="DIR", help="directory of executable checks")
     parser.option("--host-root", str, default="/", metavar="DIR", help="the machine's root directory")
     parser.option("--timeout", duration, default=None, metavar="SECONDS", help="longest time for all checks")
     options = parser.parse_args(words)
@@ -46,8 +47,8 @@ def main(program: str, words: Sequence[str]) -> int:
     from preflight.runner import Runner
     from preflight.version import version
 
-    checks = discover()
     try:
+        checks = discover(plugin_dir=options.plugin_dir or None)
         config = load(options.config or None, checks)
     except ConfigError as error:
         raise UsageError(str(error)) from error

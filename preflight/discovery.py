@@ -1,52 +1,115 @@
-"""Finds the checks: every entry point of the group ``vm_preflight.checks``, ours and those of plugins alike.
+"""Finds the checks: every entry point of the group ``vm_preflight.checks``, and executables of a directory.
 
-In stages: find the entry points, load each, look at what came. One that cannot be used does not cost the
-others: a check of its name stands in its place, blocks, and says which distribution is to blame.
+In stages: find the entry points, ours and those of plugins alike, load each, look at what came. One that
+cannot be used does not cost the others: a check of its name stands in its place, blocks, and says who is to
+blame.
 """
 
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import import_module
+from itertools import islice
+from typing import NamedTuple
 
 from preflight import distributions
 from preflight.check import Check
 from preflight.declaration import fault_of
 from preflight.distributions import EntryPoint
-from preflight.ordering import misconfigured, order
-from preflight.report import NAME
+from preflight.ordering import misconfigured, order, unused_name
+from preflight.outcomes import BAD_CONFIGURATION
+from preflight.report import MAX_RESULTS, NAME
 from preflight.version import DISTRIBUTION
 
 GROUP = "vm_preflight.checks"
+
+RENAME = 'give it another one in the TOML file beside it: name = "…"'
+"""What to do about an executable whose name is taken."""
 
 _REFERENCE = re.compile(r"(?P<module>[\w.]+)\s*:\s*(?P<attribute>[\w.]+)\s*(\[.*\])?")
 """An object reference; what stands in brackets are extras, which loading does not need."""
 
 
-def discover(path: Sequence[str] | None = None) -> tuple[Check, ...]:
-    """Returns the checks of all distributions on ``path`` (by default ``sys.path``) in the order of a report.
+class Found(NamedTuple):
+    """A check that was found.
 
-    Our own distribution's come first: another one that declares the same name does not replace ours.
+    Attributes:
+        check: The check, or one that says why it cannot be used.
+        owner: The distribution that declares it, or the file that it is.
+        declaration: Who declares what, for a message.
+        value: What was declared: a reference, or a file.
+        rename: How it is given another name; by default, by its authors.
+    """
+
+    check: Check
+    owner: str
+    declaration: str
+    value: str
+    rename: str | None = None
+
+
+def discover(path: Sequence[str] | None = None, *, plugin_dir: str | None = None) -> tuple[Check, ...]:
+    """Returns the checks that there are, in the order of a report.
+
+    Our own distribution's come first, then those of others, then executables: one that declares the name of
+    an earlier one does not replace it.
+
+    Args:
+        path: Where distributions are, by default ``sys.path``.
+        plugin_dir: Directory with executable checks, None where there is none.
+
+    Raises:
+        preflight.toml_file.ConfigError: That directory cannot be used; one line.
     """
     points = distributions.entry_points(GROUP, path)
     points.sort(key=lambda point: (point.distribution != DISTRIBUTION, point.distribution, point.name))
-    taken: dict[str, EntryPoint] = {}
-    checks = []
-    for point in points:
-        check = classify(point)
-        first = taken.setdefault(check.name, point)
-        if first is not point:
-            if first.value == point.value:
-                continue
-            check = misconfigured(
-                unused_name(f"{check.name} {point.distribution}", taken),
-                f"{point.declaration}, and {first.distribution} has a check of that name",
+    found = [Found(classify(point), point.distribution, point.declaration, point.value) for point in points]
+    if plugin_dir is not None:
+        # Imported here: most hosts have no such directory.
+        from preflight import plugin_directory
+
+        for check, file in plugin_directory.find(plugin_dir):
+            found.append(
+                Found(check, os.path.basename(file), f"{file} calls itself {check.name}", file, RENAME)
             )
-            taken[check.name] = point
-        checks.append(check)
-    return order(checks, {name: point.declaration for name, point in taken.items()})
+    named = _limited(_named(found))
+    return order(
+        (one.check for one in named.values()), {name: one.declaration for name, one in named.items()}
+    )
+
+
+def _named(found: Iterable[Found]) -> dict[str, Found]:
+    """Gives each check a name of its own, and drops those that are there twice."""
+    named: dict[str, Found] = {}
+    for one in found:
+        name = one.check.name
+        first = named.get(name)
+        if first is not None and first.value == one.value:
+            continue
+        if first is not None:
+            name = unused_name(f"{name} {one.owner}", named)
+            problem = f"{one.declaration}, and {first.owner} has a check of that name"
+            unusable = one.check.outcomes == (BAD_CONFIGURATION,)  # its own problem is the one to be told
+            check = (
+                one.check._replace(name=name) if unusable else misconfigured(name, problem, hint=one.rename)
+            )
+            one = one._replace(check=check)
+        named[name] = one
+    return named
+
+
+def _limited(named: dict[str, Found]) -> dict[str, Found]:
+    """Keeps as many checks as a report can hold, and has one more say so."""
+    if len(named) <= MAX_RESULTS:
+        return named
+    kept = dict(islice(named.items(), MAX_RESULTS - 1))
+    name = unused_name("TooManyChecks", kept)
+    left_out = ", ".join(islice((other for other in named if other not in kept), 8))
+    problem = f"{len(named)} checks were found, and a report holds {MAX_RESULTS}: not asked are {left_out}, …"
+    check = misconfigured(name, problem, hint="take checks away: vm-preflight checks list")
+    return {**kept, name: Found(check, name, name, name)}
 
 
 def classify(point: EntryPoint) -> Check:
@@ -64,7 +127,7 @@ def classify(point: EntryPoint) -> Check:
             problem = f"the check there calls itself {loaded.name}"
         else:
             return loaded
-    name = point.name if NAME.fullmatch(point.name) else unused_name(point.name, {})
+    name = point.name if NAME.fullmatch(point.name) else unused_name(point.name, ())
     return misconfigured(name, f"{point.declaration}: {problem}")
 
 
@@ -103,17 +166,3 @@ def _standard_output_kept() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
-
-
-def unused_name(text: str, taken: dict[str, EntryPoint]) -> str:
-    """Makes a CamelCase name of any text, other than those that are taken."""
-    words = re.findall(r"[A-Za-z0-9]+", text)
-    name = "".join(word[:1].upper() + word[1:] for word in words)[:60]
-    if not NAME.fullmatch(name):
-        name = f"Plugin{name}"[:60]
-    number = 2
-    unique = name
-    while unique in taken:
-        unique = f"{name}{number}"
-        number += 1
-    return unique

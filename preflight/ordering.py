@@ -1,9 +1,11 @@
 """The order in which checks run, and what they depend on. Pure."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from preflight.check import BLOCKING, Check, CheckFunction, Weight
 from preflight.outcomes import BAD_CONFIGURATION
+from preflight.report import NAME
 from preflight.result import Finding, Status
 
 _RANK = {Weight.UNLESS_EMULATED: 0, Weight.BLOCKING: 1, Weight.ADVISORY: 2}
@@ -57,9 +59,9 @@ def unmet(check: Check, findings: Mapping[str, Finding]) -> str | None:
     return None
 
 
-def misconfigured(name: str, problem: str) -> Check:
+def misconfigured(name: str, problem: str, hint: str | None = None) -> Check:
     """Makes a check that cannot ask anything and says why: blocking, Unknown, ``BadConfiguration``."""
-    answer: CheckFunction = lambda _host, _run: BAD_CONFIGURATION(problem)  # noqa: E731 -- one expression
+    answer: CheckFunction = lambda _host, _run: BAD_CONFIGURATION(problem, hint=hint)  # noqa: E731 -- one expression
     return Check(
         name=name,
         weight=BLOCKING,
@@ -69,6 +71,20 @@ def misconfigured(name: str, problem: str) -> Check:
         reads=(),
         source="the check's installation",
     )
+
+
+def unused_name(text: str, taken: Collection[str]) -> str:
+    """Makes a CamelCase name of any text, other than those that are taken."""
+    words = re.findall(r"[A-Za-z0-9]+", text)
+    name = "".join(word[:1].upper() + word[1:] for word in words)[:60]
+    if not NAME.fullmatch(name):
+        name = f"Plugin{name}"[:60]
+    number = 2
+    unique = name
+    while unique in taken:
+        unique = f"{name}{number}"
+        number += 1
+    return unique
 
 
 def _before(check: Check) -> tuple[str, ...]:

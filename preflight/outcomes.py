@@ -33,7 +33,8 @@ _NO_FILTER = (
 
 def ended_by(number: int, what: str = "the process") -> Finding:
     """Tells that a signal ended ``what``: it crashed, or somebody has killed it."""
-    name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+    names = {one.value: one.name for one in signal.Signals}  # real-time signals have no names
+    name = names.get(number, f"signal {number}")
     text = f"{what} was ended by {name} ({signal.strsignal(number) or 'unknown'})"
     if name == "SIGSYS":
         return KILLED(f"{text}, as a seccomp filter does for a call that it forbids", hint=_NO_FILTER)
