@@ -182,6 +182,15 @@ _BY_LOG = (
     ("bhyve", BHYVE),
 )
 
+_BY_CLOCK = (
+    ("kvm-clock", KVM),
+    ("hyperv_clocksource_tsc_page", HYPER_V),
+    ("hyperv_clocksource_msr", HYPER_V),
+    ("xen", XEN),
+)
+"""Clocks that the kernel has only where it found their hypervisor (arch/x86/kernel/kvmclock.c,
+drivers/clocksource/hyperv_timer.c, arch/x86/xen/time.c)."""
+
 _BY_SIGNATURE = (
     ("KVMKVMKVM", KVM),
     ("TCGTCGTCGTCG", QEMU_TCG),
@@ -225,6 +234,7 @@ def identify(
     sysinfo: str = "",
     compatible: str = "",
     hypervisor_node: str = "",
+    clocks: str = "",
 ) -> Hypervisor | None:
     """Names the hypervisor.
 
@@ -236,6 +246,7 @@ def identify(
         sysinfo: Contents of ``/proc/sysinfo`` (s390x).
         compatible: Contents of ``/proc/device-tree/compatible``.
         hypervisor_node: Contents of ``/proc/device-tree/hypervisor/compatible``.
+        clocks: Contents of ``available_clocksource``.
 
     Returns:
         None where nothing names one.
@@ -257,4 +268,5 @@ def identify(
     if "dummy-virt" in compatible or "riscv-virtio" in compatible or "qemu" in compatible:
         return KVM
     detected = log.lower().partition("hypervisor detected:")[2]
-    return next((named for words, named in _BY_LOG if words in detected), None)
+    by_log = next((named for words, named in _BY_LOG if words in detected), None)
+    return by_log or next((named for words, named in _BY_CLOCK if words in clocks.split()), None)

@@ -3,6 +3,7 @@
 from linux import cpuinfo, misc
 from linux.architecture import ARCHITECTURES
 from linux.cpuinfo import CPUInfo
+from linux.hypervisor import DMI_FIELDS, Hypervisor, identify
 from linux.reader import Reader, text
 
 FIRST_PROCESSORS = 1 << 16
@@ -45,3 +46,22 @@ def architecture(reader: Reader, cpu: CPUInfo) -> str:
     """
     name = text(reader, "/proc/sys/kernel/arch").strip()
     return name if name in ARCHITECTURES else cpu.architecture
+
+
+def hypervisor(reader: Reader, detected: str = "") -> Hypervisor | None:
+    """Names what a host runs under, None where nothing does.
+
+    Args:
+        reader: Its files.
+        detected: What the kernel's log says that it detected; reading all of that is another's choice.
+    """
+    return identify(
+        {name: text(reader, f"/sys/class/dmi/id/{name}").strip() for name in DMI_FIELDS},
+        hypervisor_type=text(reader, "/sys/hypervisor/type"),
+        xen_capabilities=text(reader, "/proc/xen/capabilities"),
+        log=detected,
+        sysinfo=text(reader, "/proc/sysinfo"),
+        compatible=text(reader, "/proc/device-tree/compatible"),
+        hypervisor_node=text(reader, "/proc/device-tree/hypervisor/compatible"),
+        clocks=text(reader, "/sys/devices/system/clocksource/clocksource0/available_clocksource"),
+    )

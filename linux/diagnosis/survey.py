@@ -8,13 +8,13 @@ import stat
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from linux import cmdline, hypervisor, kernel_log, misc, msr
+from linux import cmdline, kernel_log, misc, msr
 from linux.cmdline import CommandLine
 from linux.cpuinfo import CPUInfo
 from linux.diagnosis import module_survey
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Message
-from linux.lookup import architecture, processors
+from linux.lookup import architecture, hypervisor, processors
 from linux.modprobe import Rule
 from linux.modules import Modules
 from linux.raw_cpuid import RawCPU
@@ -90,24 +90,11 @@ def take(reader: Reader) -> Facts:
         parameters=parameters,
         log=log,
         log_error=log_error,
-        hypervisor=_hypervisor(reader, log),
+        hypervisor=hypervisor(reader, kernel_log.first(log, kernel_log.Topic.HYPERVISOR)),
         confidential=_confidential(reader, cpu, log),
         firmware=_firmware(reader, cpu),
         modules=module_survey.take(reader, parameters, machine),
         rules=module_survey.rules(reader),
-    )
-
-
-def _hypervisor(reader: Reader, log: Iterable[Message]) -> Hypervisor | None:
-    dmi = {name: text(reader, f"/sys/class/dmi/id/{name}").strip() for name in hypervisor.DMI_FIELDS}
-    return hypervisor.identify(
-        dmi,
-        hypervisor_type=text(reader, "/sys/hypervisor/type"),
-        xen_capabilities=text(reader, "/proc/xen/capabilities"),
-        log=kernel_log.first(log, kernel_log.Topic.HYPERVISOR),
-        sysinfo=text(reader, "/proc/sysinfo"),
-        compatible=text(reader, "/proc/device-tree/compatible"),
-        hypervisor_node=text(reader, "/proc/device-tree/hypervisor/compatible"),
     )
 
 

@@ -194,7 +194,7 @@ def test_cmdline_lists_words_of_every_value() -> None:
 def test_cmdline_beyond_the_dashes_is_not_the_kernels() -> None:
     line = cmdline.parse("modprobe.blacklist=kvm_amd -- modprobe.blacklist=kvm_intel")
     assert line.listed("modprobe.blacklist") == ["kvm_amd"]
-    assert line.listed_anywhere("modprobe.blacklist") == ["kvm_amd", "kvm_intel"]
+    assert line.anywhere("modprobe.blacklist") == ["kvm_amd", "kvm_intel"]
 
 
 @pytest.mark.parametrize(
@@ -465,6 +465,9 @@ def test_hypervisor_by_other_signs() -> None:
     assert hypervisor.identify({}, sysinfo="VM00 Control Program: z/VM    7.2.0\n") is hypervisor.Z_VM
     assert hypervisor.identify({}, compatible="linux,dummy-virt\0") is hypervisor.KVM
     assert hypervisor.identify({}, log="Hypervisor detected: Microsoft Hyper-V") is hypervisor.HYPER_V
+    assert hypervisor.identify({}, clocks="kvm-clock tsc acpi_pm \n") is hypervisor.KVM
+    assert hypervisor.identify({}, clocks="hyperv_clocksource_tsc_page acpi_pm\n") is hypervisor.HYPER_V
+    assert hypervisor.identify({}, clocks="tsc hpet acpi_pm \n") is None
 
 
 @pytest.mark.parametrize(
