@@ -33,9 +33,9 @@ class CommandLine(NamedTuple):
         """Returns every comma-separated word of every value, as it is written: the kernel compares it so."""
         return [word for value in self.values.get(normal(name), ()) for word in value.split(",") if word]
 
-    def listed_anywhere(self, name: str) -> list[str]:
-        """Returns the words of `listed`, those that follow ``--`` too."""
-        return self.listed(name) + CommandLine(self.beyond).listed(name)
+    def anywhere(self, name: str) -> list[str]:
+        """Returns every value, those that follow ``--`` too."""
+        return [*self.values.get(normal(name), ()), *self.beyond.get(normal(name), ())]
 
 
 def normal(name: str) -> str:

@@ -1,7 +1,5 @@
 """Explains why KVM's module is not there, on a CPU that can or does not say that it cannot: pure."""
 
-from collections.abc import Iterable
-
 from linux import kconfig, modprobe
 from linux.architecture import ARCHITECTURES, Architecture
 from linux.diagnosis.cause import Cause, Explanation, complaint, log, take_off, to_see, unseen
@@ -16,7 +14,9 @@ _INITCALLS = {
 }
 """What starts a module, built in or not, as ``initcall_blacklist=`` names it (arch/…/kvm, module_init)."""
 
-PERSIST = "to have it after each boot: echo {0} > /etc/modules-load.d/kvm.conf"
+_SIGNED = "install the distribution's own signed kernel and modules, then: modprobe {0}"
+
+_PERSIST = "to have it after each boot: echo {0} > /etc/modules-load.d/kvm.conf"
 
 
 def explain(facts: Facts, module: str) -> Explanation:
@@ -111,10 +111,11 @@ def _forbidden(facts: Facts, module: str) -> Explanation | None:
     # The kernel keeps the last value only, and compares names as they are written (kernel/module/main.c).
     denied = (parameters.last("module_blacklist") or "").split(",")
     by_kernel = next((name for name in chain if name in denied), "")
-    by_modprobe = module in parameters.listed_anywhere("modprobe.blacklist")
+    by_modprobe = [value for value in parameters.anywhere("modprobe.blacklist") if module in value.split(",")]
     if by_kernel or by_modprobe:
-        name = "module_blacklist" if by_kernel else "modprobe.blacklist"
-        written = f"{name}={(parameters.values.get(name) or parameters.beyond[name])[-1]}"
+        written = (
+            f"module_blacklist={','.join(denied)}" if by_kernel else f"modprobe.blacklist={by_modprobe[-1]}"
+        )
         return Explanation(
             Cause.MODULE_BLACKLISTED,
             f"the kernel command line forbids {_needed(by_kernel or module, module)}: {written}",
@@ -203,19 +204,14 @@ def _cannot_be_loaded(facts: Facts, module: str) -> Explanation | None:
         )
     unsigned = next((name for name in _chain(facts, module) if name in known.unsigned), "")
     if unsigned:
-        return _unsigned(
-            module, f"the file of {_needed(unsigned, module)} carries no signature, and {known.signed_only}"
+        return Explanation(
+            Cause.MODULE_NOT_LOADED,
+            f"{module} is not loaded; the file of {_needed(unsigned, module)} carries no signature, and the "
+            f"kernel takes signed modules only: {known.signed_only}",
+            _SIGNED.format(module),
+            evidence={unsigned: "unsigned", "signatures": known.signed_only},
         )
     return None
-
-
-def _unsigned(module: str, because: str) -> Explanation:
-    return Explanation(
-        Cause.MODULE_NOT_LOADED,
-        f"{module} is not loaded; the kernel takes signed modules only: {because}",
-        f"install the distribution's own signed kernel and modules, then: modprobe {module}",
-        evidence={module: because},
-    )
 
 
 def _refused(facts: Facts, module: str) -> Explanation | None:
@@ -236,8 +232,14 @@ def _refused(facts: Facts, module: str) -> Explanation | None:
             evidence=log(facts, broken),
         )
     signature = first(facts.log, Topic.SIGNATURE)
-    if signature:
-        return _unsigned(module, f"its log says: {signature}")
+    if signature:  # it does not name the module
+        return Explanation(
+            Cause.MODULE_NOT_LOADED,
+            f"{module} is not loaded; the kernel takes modules with a signature that it knows only, and "
+            f"refused one, its log says: {signature}",
+            f"modinfo -F signer {module}; {_SIGNED.format(module)}",
+            evidence=log(facts, signature),
+        )
     return None
 
 
@@ -251,7 +253,7 @@ def _nobody_did(facts: Facts, module: str) -> Explanation:
     words = complaint(facts, module)
     reported = f"; the kernel log says: {words}" if words else unseen(facts)
     where = "is on disk but not loaded" if module in (facts.modules.on_disk or ()) else "is not loaded"
-    load = f"modprobe {module}; {PERSIST.format(module)}"
+    load = f"modprobe {module}; {_PERSIST.format(module)}"
     unable = _unable(facts)
     if unable:
         numbers = " ".join(map(str, unable[:64]))
@@ -270,10 +272,9 @@ def _unable(facts: Facts) -> list[int]:
     return [number for number in facts.cpu.flags if number not in able] if able else []
 
 
-def _can(facts: Facts, unable: Iterable[int]) -> str:
-    if not ARCHITECTURES[facts.architecture].flags:
-        return ""
-    lacking, every = len(list(unable)), len(facts.cpu.flags)
-    if lacking:
-        return f"only {every - lacking} of {every} CPUs can, and KVM needs all that are online; "
-    return "the CPU can, "
+def _can(facts: Facts, unable: list[int]) -> str:
+    every = len(facts.cpu.flags)
+    if unable:
+        return f"only {every - len(unable)} of {every} CPUs can, and KVM needs all that are online; "
+    able = facts.cpu.cpus_with(*ARCHITECTURES[facts.architecture].flags)
+    return "the CPU can, " if able else ""
