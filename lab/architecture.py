@@ -49,6 +49,54 @@ X86 = Architecture(
     references=("virt-host-validate", "kvm-ok"),
 )
 
+ARM64 = Architecture(
+    name="aarch64",
+    debian="arm64",
+    emulator="qemu-system-aarch64",
+    emulator_package="qemu-system-arm",
+    console="ttyAMA0",
+    options=("-machine", "virt"),
+    wheels="manylinux2014_aarch64",
+    packages=("libvirt-clients",),
+    references=("virt-host-validate",),
+)
+
+RISCV64 = Architecture(
+    name="riscv64",
+    debian="riscv64",
+    emulator="qemu-system-riscv64",
+    emulator_package="qemu-system-misc",
+    console="ttyS0",
+    options=("-machine", "virt"),
+    packages=("python3-psutil", "libvirt-clients"),
+    references=("virt-host-validate",),
+    userland="forky",
+)
+"""Debian's first suite with it is trixie. The emulator needs the package opensbi too."""
+
+PPC64LE = Architecture(
+    name="ppc64le",
+    debian="ppc64el",
+    emulator="qemu-system-ppc64",
+    emulator_package="qemu-system-ppc",
+    console="hvc0",
+    options=("-machine", "pseries,cap-ccf-assist=off"),
+    packages=("python3-psutil", "libvirt-clients"),
+    modules=("kvm", "kvm_hv", "tun", "vhost_net"),
+    references=("virt-host-validate",),
+)
+
+S390X = Architecture(
+    name="s390x",
+    debian="s390x",
+    emulator="qemu-system-s390x",
+    emulator_package="qemu-system-misc",
+    console="ttysclp0",
+    options=("-machine", "s390-ccw-virtio"),
+    packages=("python3-psutil", "libvirt-clients"),
+    references=("virt-host-validate",),
+)
+
 
 class Kernel(NamedTuple):
     """A Debian kernel.

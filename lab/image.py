@@ -16,6 +16,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +35,7 @@ KEPT_SECONDS = 24 * 3600
 """How long an archive is kept once another one has taken its place."""
 
 EVERYWHERE = ("python3", "kmod", "busybox", "util-linux")
-_KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules)-\d")
+_KERNEL_PACKAGE = re.compile(r"linux-(image|binary|modules|base)-\d")
 _PYTHON = "usr/lib/python3/dist-packages"
 _PURE = ("psutil", "py-cpuinfo")
 """What the checks use beside the standard library."""
@@ -143,6 +144,7 @@ def _link_usr(root: Path) -> None:
         (root / link).symlink_to(target)
 
 
+@cache
 def _userland(architecture: Architecture) -> Path:
     suite = Suite(architecture.userland, architecture.debian, CACHE)
     suite.update()
@@ -176,15 +178,21 @@ def _kernel(kernel: Kernel) -> Path:
         unpacked = product / "unpacked"
         _link_usr(unpacked)
         _unpack(suite.fetch(packages), unpacked)
-        image = next((unpacked / "boot").glob("vmlinu[xz]-*"), None)
-        if image is None:
-            raise UnavailableError(f"{kernel} has no kernel in /boot")
-        release = image.name.partition("-")[2]
+        release, image = _find_kernel(kernel, unpacked)
         image.rename(product / KERNEL)
         _take_modules(unpacked, root, release, wanted)
         shutil.rmtree(unpacked)
 
     return _kept(f"kernel-{kernel.suite}-{kernel.package}", (*map(str, packages), *wanted), make)
+
+
+def _find_kernel(kernel: Kernel, unpacked: Path) -> tuple[str, Path]:
+    """A kernel's release and file: in /boot, from Linux 7 on beside its modules."""
+    for image in (unpacked / "boot").glob("vmlinu[xz]-*"):
+        return image.name.partition("-")[2], image
+    for image in (unpacked / "usr/lib/modules").glob("*/vmlinu[xz]"):
+        return image.parent.name, image
+    raise UnavailableError(f"{kernel} has no kernel in /boot, and none beside its modules")
 
 
 def _take_modules(unpacked: Path, root: Path, release: str, wanted: Sequence[str]) -> None:
@@ -207,6 +215,7 @@ def _take_modules(unpacked: Path, root: Path, release: str, wanted: Sequence[str
     (root / "lib").unlink()
 
 
+@cache
 def _project(architecture: Architecture) -> Path:
     """The project as it is installed: a wheel of the work tree, and what the checks use."""
     locked = (PROJECT / "requirements" / "runtime.txt").read_text(encoding="ascii")

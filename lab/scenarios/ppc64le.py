@@ -1,0 +1,97 @@
+"""ppc64le: a partition (pSeries) whose hypervisor offers nesting, or does not. QEMU emulates that whole.
+
+There ``/dev/kvm`` comes with the module kvm; VMs are made by kvm_hv, which asks the hypervisor.
+"""
+
+from lab.architecture import PPC64LE, Kernel
+from lab.scenario import Scenario, Truth
+from lab.x86 import fails, runs
+
+BOOKWORM, TRIXIE, FORKY = (
+    Kernel(PPC64LE, suite, "linux-image-powerpc64le") for suite in ("bookworm", "trixie", "forky")
+)
+
+NESTING, NO_NESTING = ("-machine", "cap-nested-hv=true", "-cpu", "POWER9"), ("-cpu", "POWER9")
+
+DEVICES = ("modprobe tun", "modprobe vhost_net")
+LOADED = (*DEVICES, "modprobe kvm_hv")
+ABSENT, REFUSED = "open ENOENT", "KVM_CREATE_VM EINVAL"
+PARTITION = "grep -q pSeries /proc/cpuinfo"
+LOADABLE, NOT_LOADABLE = "modprobe kvm_hv", "! modprobe kvm_hv"
+
+
+def _machine(
+    name: str,
+    truth: Truth,
+    *setup: str,
+    machine: tuple[str, ...] = NESTING,
+    kernel: Kernel = BOOKWORM,
+    cmdline: str = "",
+    order: int = 2,
+) -> Scenario:
+    return Scenario(f"ppc64le/{name}", kernel, truth, machine, cmdline, setup, order=order)
+
+
+SCENARIOS = (
+    _machine("works", runs(PARTITION, "grep -q Radix /proc/cpuinfo"), *LOADED, order=0),
+    _machine("works-two-cpus", runs("test $(nproc) = 2"), *LOADED, machine=(*NESTING, "-smp", "2")),
+    _machine("works-6.12", runs(PARTITION), *LOADED, kernel=TRIXIE),
+    _machine("works-newest", runs(PARTITION), *LOADED, kernel=FORKY),
+    _machine(
+        "no-nesting",
+        fails(
+            "NestedNotExposed",
+            REFUSED,
+            PARTITION,
+            "dmesg | grep -q 'Parent hypervisor does not support nesting'",
+            mentions=("does not support nesting", "cap-nested-hv"),
+        ),
+        *DEVICES,
+        "! modprobe kvm_hv",
+        machine=NO_NESTING,
+        order=0,
+    ),
+    _machine(
+        "no-nesting-hash",
+        fails("NestedNotExposed", REFUSED, "grep -q 'MMU.*Hash' /proc/cpuinfo", mentions=("hash",)),
+        *DEVICES,
+        "! modprobe kvm_hv",
+        machine=("-cpu", "POWER8"),
+    ),
+    _machine(
+        "not-loaded",
+        fails("ModuleNotLoaded", ABSENT, LOADABLE, mentions=("modprobe kvm_hv",)),
+        *DEVICES,
+        order=0,
+    ),
+    _machine(
+        "kvm-alone",
+        fails("ModuleNotLoaded", REFUSED, LOADABLE, mentions=("modprobe kvm_hv",)),
+        *DEVICES,
+        "modprobe kvm",
+        order=1,
+    ),
+    _machine(
+        "blacklisted",
+        fails("ModuleBlacklisted", ABSENT, mentions=("/etc/modprobe.d/kvm.conf", "blacklist kvm_hv")),
+        *DEVICES,
+        "echo blacklist kvm_hv > /etc/modprobe.d/kvm.conf",
+    ),
+    _machine(
+        "kvm-alone-blacklisted",
+        fails("ModuleBlacklisted", REFUSED, NOT_LOADABLE, mentions=("install kvm_hv /bin/false",)),
+        *DEVICES,
+        "modprobe kvm",
+        "echo install kvm_hv /bin/false > /etc/modprobe.d/kvm.conf",
+    ),
+    _machine(
+        "missing",
+        fails("ModuleMissing", ABSENT, NOT_LOADABLE, mentions=("kvm_hv",)),
+        *DEVICES,
+        "rm /lib/modules/*/kernel/arch/powerpc/kvm/kvm-hv.ko*",
+        "depmod",
+    ),
+    _machine(
+        "device-missing", fails("DeviceMissing", ABSENT, "grep -qw kvm /proc/misc"), *LOADED, "rm /dev/kvm"
+    ),
+)
