@@ -4,9 +4,14 @@ KubeVirt gives virtual machines the host's CPU model unless told otherwise. KVM 
 refuse that model: QEMU then ends when it sets a register of the CPU (a model-specific register, MSR) that KVM
 does not take. A QEMU at hand is started with KVM, ``-cpu host`` and a CPU that does not run, and asked over
 QMP (QEMU: docs/interop/qmp-spec.rst); where that fails, with other models, so that one that works is named.
+
+A start takes a tenth of a second. What came of it is remembered by a process that runs again and again, as
+long as the boot, QEMU's file, KVM's device node and its parameter ``ignore_msrs`` are the same
+(docs/adr/0008-what-qemu-said-is-remembered.md).
 """
 
 from linux import emulator, qemu
+from linux.reader import text
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, skipping, unknown
@@ -18,13 +23,19 @@ NOT_THIS_MACHINE = skipping("NotThisMachine")
 UNSUPPORTED = skipping("Unsupported")
 NOT_TOLD = unknown("NotTold", hint="see what it says: qemu-system-… -machine … -accel kvm -cpu host")
 
+ANSWERS = (HOST_MODEL_WORKS, HOST_MODEL_FAILS)
+
+KVM = "/dev/kvm"
+IGNORE_MSRS = "/sys/module/kvm/parameters/ignore_msrs"
+"""With it KVM takes registers that it does not know (kernel: admin-guide/kernel-parameters.txt)."""
+
 
 @check(
     "HostCPUModel",
     question="Can virtual machines have the host's CPU model?",
     weight=ADVISORY,
     outcomes=(HOST_MODEL_WORKS, HOST_MODEL_FAILS, EMULATOR_MISSING, NOT_THIS_MACHINE, UNSUPPORTED, NOT_TOLD),
-    reads=("qemu-system-* -accel kvm -cpu host, over QMP",),
+    reads=("qemu-system-* -accel kvm -cpu host, over QMP", KVM, IGNORE_MSRS),
     source="QEMU: docs/interop/qmp-spec.rst, target/i386/kvm/kvm.c",
     timeout=4 * qemu.TIMEOUT,
     needs=("KVM",),
@@ -39,11 +50,32 @@ def host_cpu_model(host: Host, run: Run) -> Finding:
     except KeyError:
         return UNSUPPORTED(f"how QEMU is started on {architecture} is not known here")
     for program in qemu.programs(architecture):
+        depends = _depends(host, program)
+        before = run.previous
+        if before and before.outcome in ANSWERS and depends and depends.items() <= before.evidence.items():
+            return before._replace(evidence={**before.evidence, "asked": "in an earlier run"})
         try:
-            return _ask(host, program, architecture)
+            finding = _ask(host, program, architecture)
         except FileNotFoundError:
             continue
+        return finding._replace(evidence={**finding.evidence, **depends})
     return EMULATOR_MISSING("there is no QEMU here to try it with")
+
+
+def _depends(host: Host, program: str) -> dict[str, str]:
+    """Returns what an answer depends on, nothing where that cannot be told and so nothing be remembered."""
+    if host.root != "/":  # what is started is our own root's, what can be looked at is the host's
+        return {}
+    try:
+        file, node = host.stat(program), host.stat(KVM)
+    except OSError:
+        return {}
+    return {
+        "boot": host.boot_id(),
+        program: f"inode {file.st_ino}, {file.st_size} bytes, of {file.st_mtime:.3f}",
+        KVM: f"inode {node.st_ino}, of {node.st_ctime:.3f}",
+        IGNORE_MSRS: text(host, IGNORE_MSRS).strip(),
+    }
 
 
 def _ask(host: Host, program: str, architecture: str) -> Finding:
@@ -54,7 +86,7 @@ def _ask(host: Host, program: str, architecture: str) -> Finding:
     """
     trial = emulator.start(host, program, qemu.with_kvm(architecture, "host"))
     if trial.version:
-        return HOST_MODEL_WORKS(f"{trial.told} with KVM and -cpu host", evidence={program: trial.version})
+        return HOST_MODEL_WORKS(f"{trial.told} with KVM and -cpu host", evidence={"-cpu host": trial.told})
     told = f"with -cpu host, {trial.told}"
     models = qemu.other_models(architecture, trial.feature) if trial.proven else ()
     works = [
@@ -69,5 +101,5 @@ def _ask(host: Host, program: str, architecture: str) -> Finding:
     return HOST_MODEL_FAILS(
         f"{told}; it starts with -cpu {' and with -cpu '.join(works)}",
         hint=f"in the VM's spec.domain: {' or '.join(fixes)}",
-        evidence={f"{program} -cpu host": trial.told},
+        evidence={"-cpu host": trial.told},
     )

@@ -54,11 +54,14 @@ class Run(NamedTuple):
         use_emulation: VMs may run under software emulation on this node.
         findings: What the checks named in ``needs`` and ``after`` found.
         settings: This check's settings, complete (defaults filled in).
+        previous: What this check found when it was asked last by the same process, None where it was not: for
+            what takes long, and cannot have changed as long as what it depends on has not.
     """
 
     use_emulation: bool = False
     findings: Mapping[str, Finding] = MappingProxyType({})
     settings: Mapping[str, Threshold] = MappingProxyType({})
+    previous: Finding | None = None
 
 
 CheckFunction = Callable[[Host, Run], Finding]

@@ -33,10 +33,12 @@ class Task(NamedTuple):
     Attributes:
         check: The check.
         settings: Its thresholds, complete.
+        previous: What it found when it was asked last, None where it was not.
     """
 
     check: Check
     settings: Mapping[str, Threshold]
+    previous: Finding | None = None
 
 
 class Orders(NamedTuple):
@@ -87,7 +89,7 @@ def ask_all(
             finding = DEPENDENCY_FAILED(reason)
         else:
             seen = {name: known[name] for name in (*check.needs, *check.after) if name in known}
-            finding = ask(check, host, Run(use_emulation, seen, task.settings))
+            finding = ask(check, host, Run(use_emulation, seen, task.settings, task.previous))
         known[check.name] = finding
         message = encode_answer(check, Answer(finding, time.monotonic() - started))
         if not os.path.samestat(os.fstat(pipe), identity):

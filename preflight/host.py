@@ -272,6 +272,8 @@ class Host:
         Raises:
             OSError: As `run_program`.
         """
+        if "/" in arguments[0]:
+            os.stat(arguments[0])  # what is imported next takes longer than a whole run
         from preflight import conversation
 
         return conversation.run(arguments, said, timeout=timeout)

@@ -65,6 +65,7 @@ class Runner:
         self._now = now
         self._monotonic = monotonic
         self._ahead = ahead
+        self._previous: dict[str, Finding] = {}
         self._children = Children(
             host, seconds=config.seconds, monotonic=monotonic, kill=kill, patience=patience
         )
@@ -76,7 +77,7 @@ class Runner:
 
     def prepare(self) -> None:
         """Has the next run's child made ahead, for a process that runs the suite again and again."""
-        self._children.prepare([Task(check, self._config.thresholds(check)) for check in self.checks])
+        self._children.prepare([self._task(check) for check in self.checks])
 
     def close(self) -> None:
         """Ends what `prepare` has made."""
@@ -115,6 +116,8 @@ class Runner:
 
         def record(check: Check, answer: Answer) -> None:
             findings[check.name] = finding = _named(check, answer.finding)
+            if finding.outcome in check.outcomes:
+                self._previous[check.name] = finding
             if check.name not in asked:
                 return
             result = judge(
@@ -130,7 +133,7 @@ class Runner:
                 on_result(result)
 
         limit = self._config.timeout if timeout is None else timeout
-        tasks = [Task(check, self._config.thresholds(check)) for check in closure(self.checks, asked)]
+        tasks = [self._task(check) for check in closure(self.checks, asked)]
         ended = False
         try:
             self._run_all(tasks, findings, record, use_emulation=use_emulation, seconds=limit)
@@ -151,6 +154,9 @@ class Runner:
             agent_version=self._agent_version,
             boot_id=self._host.boot_id(),
         )
+
+    def _task(self, check: Check) -> Task:
+        return Task(check, self._config.thresholds(check), self._previous.get(check.name))
 
     def _run_all(
         self,

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memoryhost import Conversation, MemoryHost, fail
+from memoryhost import Conversation, MemoryHost, Node, fail
 from realkvm import needs_kvm, needs_root
 
 from checks import host_cpu_model as module
@@ -112,6 +112,50 @@ def test_nothing_is_started_for_another_machine() -> None:
     host.own_machine = False
     assert host_cpu_model(host, Run()).outcome is module.NOT_THIS_MACHINE
     assert host.started == []
+
+
+def installed() -> MemoryHost:
+    host = host_with({"host": MSR, "kvm64": GOOD, NO_ARCH_CAPABILITIES: GOOD})
+    for path in (QEMU, module.KVM, "/proc/sys/kernel/random/boot_id"):
+        host.put(path, f"{path}\n")
+    return host
+
+
+def test_what_qemu_said_is_remembered() -> None:
+    host = installed()
+    first = host_cpu_model(host, Run())
+    assert len(host.started) == 3
+    assert "asked" not in first.evidence
+    second = host_cpu_model(host, Run(previous=first))
+    third = host_cpu_model(host, Run(previous=second))
+    assert len(host.started) == 3
+    assert second == third == first._replace(evidence={**first.evidence, "asked": "in an earlier run"})
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (QEMU, "another version"),
+        ("/proc/sys/kernel/random/boot_id", "another boot"),
+        (module.IGNORE_MSRS, "Y\n"),
+        (module.KVM, Node(stat_errno=errno.EACCES)),
+    ],
+)
+def test_what_changed_is_asked_anew(path: str, content: str | Node) -> None:
+    host = installed()
+    first = host_cpu_model(host, Run())
+    host.put(path, content)
+    assert "asked" not in host_cpu_model(host, Run(previous=first)).evidence
+    assert len(host.started) == 6
+
+
+def test_what_was_not_told_is_asked_again() -> None:
+    host = installed()
+    host.conversations[QEMU] = NO_KVM
+    first = host_cpu_model(host, Run())
+    assert first.outcome is module.NOT_TOLD
+    host.conversations[QEMU] = GOOD
+    assert host_cpu_model(host, Run(previous=first)).outcome is module.HOST_MODEL_WORKS
 
 
 PIECES = st.sampled_from(

@@ -61,6 +61,31 @@ def test_a_report_of_a_run() -> None:
     assert all(result.duration_seconds > 0 for result in report.results)
 
 
+@pytest.mark.parametrize("ahead", [True, False])
+def test_a_check_is_told_what_it_found_before(ahead: bool) -> None:
+    def ask(host, run):
+        return GOOD(f"after {run.previous and run.previous.message}")
+
+    suite = runner(fake("A", ask), ahead=ahead)
+    told = []
+    for _ in range(3):
+        if ahead:
+            suite.prepare()
+        told.append(suite.run().results[0].message)
+    suite.close()
+    assert told == ["after None", "after after None", "after after after None"]
+
+
+def test_how_a_check_was_ended_is_not_what_it_found() -> None:
+    def ask(host, run):
+        if run.previous is not None:
+            return GOOD("told")
+        raise ValueError
+
+    suite = runner(fake("A", ask))
+    assert [suite.run().results[0].reason for _ in range(2)] == ["Crashed", "Crashed"]
+
+
 def test_findings_arrive_as_they_were_made() -> None:
     def ask(host, run):
         return POOR("what came back", hint="a better hint", evidence={"/dev/kvm": "ENOENT"})
