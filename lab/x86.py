@@ -56,6 +56,8 @@ def unclear(reason: str, oracle: str, *facts: str, mentions: tuple[str, ...] = (
     return Truth("Unknown", reason, oracle, facts=facts, mentions=mentions)
 
 
-def svm(name: str, truth: Truth, *setup: str, user: tuple[str, ...] = (), order: int = 2) -> Scenario:
+def svm(
+    name: str, truth: Truth, *setup: str, user: tuple[str, ...] = (), order: int = 2, tree: str = ""
+) -> Scenario:
     """A machine with SVM and a kernel of bookworm."""
-    return Scenario(f"x86/{name}", BOOKWORM, truth, SVM, setup=setup, user=user, order=order)
+    return Scenario(f"x86/{name}", BOOKWORM, truth, SVM, setup=setup, user=user, order=order, tree=tree)

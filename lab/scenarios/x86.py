@@ -38,18 +38,19 @@ def _booted(
     machine: tuple[str, ...] = SVM,
     cmdline: str = "",
     order: int = 2,
+    tree: str = "",
 ) -> Scenario:
-    return Scenario(f"x86/{name}", BOOKWORM, truth, machine, cmdline, setup, order=order)
+    return Scenario(f"x86/{name}", BOOKWORM, truth, machine, cmdline, setup, order=order, tree=tree)
 
 
-def _cloud(name: str, hypervisor: str, look: tuple[str, ...], order: int = 2) -> Scenario:
+def _cloud(name: str, hypervisor: str, look: tuple[str, ...], order: int = 2, tree: str = "") -> Scenario:
     """A VM under somebody's hypervisor, without SVM."""
     truth = fails("NestedNotExposed", ABSENT, NO_FLAG, IS_VM, mentions=(hypervisor,))
-    return _booted(f"nested-{name}", truth, *DEVICES, machine=(*NO_SVM, *look), order=order)
+    return _booted(f"nested-{name}", truth, *DEVICES, machine=(*NO_SVM, *look), order=order, tree=tree)
 
 
 _WORKS = (
-    svm("works", runs(FLAG, REGISTERED, CPU="Pass FlagPresent"), *LOADED, order=0),
+    svm("works", runs(FLAG, REGISTERED, CPU="Pass FlagPresent"), *LOADED, order=0, tree="lab-works"),
     _booted("works-metal", runs(FLAG, IS_METAL), *LOADED, machine=(*METAL, *SERVER)),
     _booted("works-epyc", runs(FLAG), *LOADED, machine=("-cpu", "EPYC")),
     _booted("works-hygon", runs(FLAG), *LOADED, machine=("-cpu", "max,vendor=HygonGenuine")),
@@ -119,7 +120,13 @@ _CPU = (
         order=0,
     ),
     _cloud("amazon", "Amazon EC2", smbios("Amazon EC2", "m5.large"), order=1),
-    _cloud("google", "Google Compute Engine", smbios("Google", "Google Compute Engine"), order=1),
+    _cloud(
+        "google",
+        "Google Compute Engine",
+        smbios("Google", "Google Compute Engine"),
+        order=1,
+        tree="lab-nested-google",
+    ),
     _cloud(
         "azure",
         "Azure",
@@ -159,6 +166,7 @@ _CPU = (
         *DEVICES,
         machine=(*NO_SVM_METAL, *SERVER),
         order=0,
+        tree="lab-none",
     ),
     _booted(
         "none-metal-amazon",
@@ -179,6 +187,7 @@ _CPU = (
         *DEVICES,
         cmdline="clearcpuid=svm",
         order=0,
+        tree="lab-clearcpuid",
     ),
     _booted(
         "clearcpuid-number",
@@ -230,6 +239,7 @@ _BUSY = (
         *LOADED,
         machine=(*SVM, *_SECOND_WITHOUT),
         order=1,
+        tree="lab-cpus-differ",
     ),
     _booted(
         "cpu-without-came-later",
@@ -247,6 +257,7 @@ _MODULES = (
         fails("ModuleNotLoaded", ABSENT, FLAG, UNREGISTERED, LOADABLE, mentions=("modprobe kvm_amd",)),
         *DEVICES,
         order=0,
+        tree="lab-not-loaded",
     ),
     svm(
         "not-loaded-kvm-alone",
@@ -269,6 +280,7 @@ _MODULES = (
         *DEVICES,
         "echo blacklist kvm_amd > /etc/modprobe.d/kvm.conf",
         order=0,
+        tree="lab-blacklisted",
     ),
     svm(
         "install-false",
@@ -334,6 +346,7 @@ _MODULES = (
         *DEVICES,
         cmdline="module_blacklist=floppy,kvm_amd",
         order=1,
+        tree="lab-module-blacklist",
     ),
     _booted(
         "cmdline-module-blacklist-kvm",
@@ -362,6 +375,7 @@ _MODULES = (
         "rm /lib/modules/*/kernel/arch/x86/kvm/kvm-amd.ko*",
         "depmod",
         order=0,
+        tree="lab-missing",
     ),
     svm(
         "missing-file-alone",
@@ -382,6 +396,7 @@ _MODULES = (
         *DEVICES,
         "rm -r /lib/modules",
         order=1,
+        tree="lab-no-modules",
     ),
     svm(
         "missing-after-upgrade",
@@ -395,6 +410,7 @@ _MODULES = (
         *DEVICES,
         "echo 1 > /proc/sys/kernel/modules_disabled",
         order=1,
+        tree="lab-modules-disabled",
     ),
     _booted(
         "unsigned",
@@ -404,6 +420,7 @@ _MODULES = (
         "! modprobe kvm_amd",
         cmdline="module.sig_enforce=1",
         order=1,
+        tree="lab-unsigned",
     ),
     _booted(
         "unsigned-lockdown",
@@ -425,6 +442,7 @@ _FIRMWARE = (
         *SVM_OFF,
         "! modprobe kvm_amd",
         order=1,
+        tree="lab-firmware-off",
     ),
     svm(
         "firmware-off-not-tried",

@@ -37,10 +37,12 @@ def _everywhere(kernel: Kernel) -> Iterator[Scenario]:
         machine: tuple[str, ...] = SVM,
         cmdline: str = "",
         order: int = 3,
+        tree: str = "",
     ) -> Scenario:
-        return Scenario(f"x86/{kernel.suite}/{name}", kernel, truth, machine, cmdline, setup, order=order)
+        name = f"x86/{kernel.suite}/{name}"
+        return Scenario(name, kernel, truth, machine, cmdline, setup, order=order, tree=tree)
 
-    yield one("works", runs(FLAG, REGISTERED), *LOADED, order=1)
+    yield one("works", runs(FLAG, REGISTERED), *LOADED, order=1, tree=f"lab-works-{kernel.suite}")
     yield one("nested-qemu", fails("NestedNotExposed", ABSENT, NO_FLAG), *DEVICES, machine=NO_SVM)
     yield one(
         "none-metal",
@@ -111,6 +113,7 @@ _FIRMWARE = (
         SVM,
         setup=(*DEVICES, *SVM_OFF, "! modprobe kvm_amd"),
         order=3,
+        tree="lab-firmware-off-bullseye",
     ),
 )
 
