@@ -9,6 +9,9 @@ from linux.reader import Reader, text
 FIRST_PROCESSORS = 1 << 16
 """Bytes; an x86 CPU has about 2,000, an s390x machine lists its CPUs within the first 20,000."""
 
+MAX_PROCESSORS = 1 << 26
+"""Bytes; more than 8,192 CPUs, the most that a kernel is built for, take with 4,000 each (NR_CPUS)."""
+
 
 def registered(reader: Reader) -> int | None:
     """Returns the minor number under which KVM is registered with the kernel, None where it is not.
@@ -24,7 +27,10 @@ def registered(reader: Reader) -> int | None:
 
 def processors(reader: Reader) -> CPUInfo:
     """Reads ``/proc/cpuinfo``; without CPUs where it cannot be read."""
-    return cpuinfo.parse(text(reader, "/proc/cpuinfo"))
+    try:
+        return cpuinfo.parse(reader.read_text("/proc/cpuinfo", limit=MAX_PROCESSORS))
+    except OSError:
+        return CPUInfo({})
 
 
 def first_processors(reader: Reader) -> CPUInfo:

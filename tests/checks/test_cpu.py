@@ -57,3 +57,14 @@ def test_an_empty_file_of_a_known_architecture() -> None:
 def test_names_no_more_than_a_few_of_many_cpus() -> None:
     text = machines.x86("vmx", cpus=1) + "\n" + "\n".join(machines.x86(cpus=400).split("\n\n")[1:])
     assert "8 …" in cpu(MemoryHost({"/proc/cpuinfo": text}), Run()).message
+
+
+def test_reads_every_cpu_of_the_largest_machine() -> None:
+    """8,192 CPUs, as many as a kernel is built for, with long descriptions; only the last differs."""
+    few = machines.x86("vmx", *(f"feature{number}" for number in range(300)), cpus=8191)
+    last = machines.x86(cpus=1).replace("processor\t: 0", "processor\t: 8191")
+    assert len(few) > 16 << 20
+    finding = cpu(MemoryHost({"/proc/cpuinfo": f"{few}\n{last}"}), Run())
+    assert finding.outcome is module.FLAG_ON_SOME_CPUS
+    assert "1 of 8192 CPUs lack" in finding.message
+    assert finding.message.endswith("8191")
