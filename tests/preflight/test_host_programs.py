@@ -8,15 +8,28 @@ from pathlib import Path
 
 import psutil
 import pytest
+import waiting
+from fakechecks import GOOD, fake
 
+from preflight.check import Run
+from preflight.config import Config
 from preflight.conversation import MAX_OUTPUT
 from preflight.host import Host
+from preflight.result import Finding
+from preflight.runner import Runner
 
 ECHO = ("sh", "-c", "cat; echo err >&2; exit 3")
 
 
 def shell(*lines: str) -> tuple[str, ...]:
     return ("sh", "-c", "\n".join(lines))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_program_is_run_without_input_and_both_streams_are_read() -> None:
@@ -41,8 +54,7 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Pa
         Host().run_program(script, timeout=0.3)
     pids = [int(word) for word in pid_file.read_text().split()]
     assert len(pids) == 2
-    for pid in pids:
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert not any(is_running(pid) for pid in pids)
 
 
 def test_what_a_program_leaves_behind_does_not_hold_us_up(tmp_path: Path) -> None:
@@ -78,6 +90,21 @@ def test_no_descriptor_is_left_or_inherited() -> None:
     with pytest.raises(FileNotFoundError):
         Host().run_program(("/nowhere/program",), timeout=1)
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_program_ends_with_the_check_that_runs_it(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pids"
+    script = shell(f"sleep 1000 & echo $! >> {pid_file}", f"echo $$ >> {pid_file}", "sleep 1000")
+
+    def ask(host: Host, run: Run) -> Finding:
+        host.run_program(script, timeout=1000)
+        return GOOD("not reached")
+
+    suite = Runner((fake("A", ask, timeout=0.5),), Host(), Config(), node="n", agent_version="0")
+    assert suite.run().results[0].reason == "TimedOut"
+    pids = [int(word) for word in pid_file.read_text().split()]
+    assert len(pids) == 2
+    waiting.until(lambda: not any(is_running(pid) for pid in pids), "the end of both processes")
 
 
 def test_a_signal_is_told() -> None:
