@@ -88,7 +88,7 @@ AMAZON = Hypervisor(
     hints={"aarch64": "choose a bare-metal instance type (such as m7g.metal)"},
 )
 OPENSTACK = Hypervisor(
-    "OpenStack",
+    "OpenStack (KVM/QEMU)",
     "on the compute host: cpu_mode = host-passthrough below [libvirt] in nova.conf and nested=1 for "
     "kvm_intel or kvm_amd; or use a flavor that offers nested virtualization or bare metal",
     hints=_KVM_HINTS,
