@@ -18,6 +18,7 @@ class Architecture(NamedTuple):
     feature: str
 
 
+_POWER = Architecture((), {"": "kvm_hv"}, "hypervisor mode (HV)")
 _X86 = Architecture(("vmx", "svm"), {"vmx": "kvm_intel", "svm": "kvm_amd"}, "Intel VT-x (vmx) or AMD-V (svm)")
 
 ARCHITECTURES = {
@@ -25,7 +26,8 @@ ARCHITECTURES = {
     "i686": _X86,
     "aarch64": Architecture((), {}, "the virtualization extension (EL2)"),
     "s390x": Architecture(("sie",), {"sie": "kvm", "": "kvm"}, "the SIE instruction (sie)"),
-    "ppc64le": Architecture((), {"": "kvm_hv"}, "hypervisor mode (HV)"),
+    "ppc64le": _POWER,
+    "ppc64": _POWER,
     "riscv64": Architecture(("h",), {"h": "kvm", "": "kvm"}, "the hypervisor extension (h)"),
     "loongarch64": Architecture(("lvz",), {"lvz": "kvm", "": "kvm"}, "the LVZ extension (lvz)"),
 }

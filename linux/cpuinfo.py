@@ -26,7 +26,8 @@ class CPUInfo(NamedTuple):
         vendor: ``vendor_id``, empty where there is none.
         name: The first CPU's name, empty where there is none.
         architecture: As ``uname -m`` would say, as far as the file's shape tells, else empty.
-        platform: ppc64le's ``platform`` (``pSeries`` is a guest of PowerVM or KVM), else empty.
+        platform: POWER's ``platform`` (``pSeries`` is a guest of PowerVM or KVM), else empty.
+        mmu: POWER's ``MMU`` (``Radix`` or ``Hash``), else empty.
     """
 
     flags: dict[int, frozenset[str]]
@@ -34,6 +35,7 @@ class CPUInfo(NamedTuple):
     name: str = ""
     architecture: str = ""
     platform: str = ""
+    mmu: str = ""
 
     def cpus_with(self, *flags: str) -> list[int]:
         """Returns the numbers of the CPUs that have any of the flags."""
@@ -80,6 +82,7 @@ def parse(text: str) -> CPUInfo:
         name=next((first[key][:MAX_NAME] for key in _NAME_KEYS if first.get(key)), ""),
         architecture=_architecture(first, sets),
         platform=first.get("platform", "")[:MAX_NAME],
+        mmu=first.get("MMU", "")[:MAX_NAME],
     )
 
 

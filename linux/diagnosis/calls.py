@@ -3,8 +3,8 @@
 import errno
 
 from linux import hypervisor, kernel_log, lookup
-from linux.diagnosis import confinement, refusal
-from linux.diagnosis.cause import Cause, Explanation
+from linux.diagnosis import confinement, refusal, survey, virtualization
+from linux.diagnosis.cause import Cause, Explanation, unseen
 from linux.kernel_log import Topic
 from linux.kvm.uapi import PATH
 from linux.reader import Reader
@@ -15,7 +15,10 @@ OTHER_HYPERVISORS = ("vboxdrv", "vmmon", "jailhouse")
 MONITORS = ("VBoxHeadless", "VirtualBoxVM", "vmware-vmx", "jailhouse")
 """Processes that run other hypervisors' VMs."""
 
-_VCPU_CALLS = ("KVM_GET_VCPU_MMAP_SIZE", "KVM_CREATE_VCPU", "mmap of the vCPU")
+_VCPU_CALLS = (
+    *("KVM_GET_VCPU_MMAP_SIZE", "KVM_CREATE_VCPU", "mmap of the vCPU"),
+    *("KVM_ARM_PREFERRED_TARGET", "KVM_ARM_VCPU_INIT"),
+)
 
 _NOT_ENABLED = (errno.EBUSY, errno.EIO)
 """What ``KVM_CREATE_VM`` answers where a CPU refused to switch its extension on (virt/kvm/kvm_main.c).
@@ -43,18 +46,49 @@ def _by_call(reader: Reader, call: str, number: int) -> Explanation:
         return Explanation(cause, f"{PATH} opens, but KVM never answers so: it is another device")
     if call == "open" and number != errno.EBUSY:
         return Explanation(Cause.CREATE_VM_FAILED, "the device cannot be opened, so no VM can be created")
-    if call not in ("open", "KVM_CREATE_VM", "KVM_CHECK_EXTENSION"):
+    power = lookup.architecture(reader, lookup.processors(reader)).startswith("ppc")
+    if call == "KVM_RUN" and number == errno.EBUSY and power:
+        return Explanation(
+            Cause.GUEST_FAILED,
+            "on POWER8 a core runs a guest only while its other threads are offline "
+            "(arch/powerpc/kvm/book3s_hv.c, kvmppc_run_core)",
+            "ppc64_cpu --smt=off",
+        )
+    if call == "KVM_CHECK_EXTENSION":
+        return Explanation(Cause.CREATE_VM_FAILED, "the device answers as KVM, but does not tell what it can")
+    if call not in ("open", "KVM_CREATE_VM"):
         return Explanation(Cause.GUEST_FAILED, "a VM and a vCPU were created, the guest could not be run")
     if number in _NOT_ENABLED:
         return _not_enabled(reader, number)
-    platform = lookup.processors(reader).platform if number == errno.EINVAL else ""
-    if platform.startswith("pSeries"):
-        return Explanation(
-            Cause.NESTED_NOT_EXPOSED,
-            f"the platform is {platform}, a VM under {hypervisor.POWER.name} without nesting",
-            hypervisor.POWER.hint,
-        )
+    if call == "KVM_CREATE_VM" and number == errno.EINVAL and power:
+        return _nothing_makes_vms(reader)
     return Explanation(Cause.CREATE_VM_FAILED, "the device answers as KVM, but creates no VM")
+
+
+_POWER_MODULES = frozenset({"kvm_hv", "kvm_pr"})
+"""What makes VMs on POWER; ``/dev/kvm`` comes with the module kvm alone (arch/powerpc/kvm/powerpc.c)."""
+
+
+def _nothing_makes_vms(reader: Reader) -> Explanation:
+    """EINVAL on POWER: nothing is there to make VMs with; why is what explains a KVM that is not there.
+
+    In a partition, kvm_hv refuses to be loaded where the hypervisor does not offer nesting, and says so in
+    the kernel's log. Where that cannot be read, such a refusal looks like a module that nobody loaded.
+    """
+    facts = survey.take(reader)
+    why = virtualization.explain(facts)
+    if why.cause is Cause.MODULE_NOT_LOADED:
+        there = facts.modules.loaded & _POWER_MODULES or not facts.modules.listed
+        if facts.cpu.platform.startswith("pSeries") and (there or facts.log_error):
+            return Explanation(
+                Cause.NESTED_NOT_EXPOSED,
+                f"the platform is {facts.cpu.platform}, a VM under {hypervisor.POWER.name} without nesting"
+                f"{unseen(facts)}",
+                f"{hypervisor.POWER.hint}; to see: modprobe kvm_hv; dmesg | grep -i nesting",
+            )
+        if there:
+            return Explanation(Cause.CREATE_VM_FAILED, "the device answers as KVM, but creates no VM")
+    return why._replace(because=f"the module kvm alone makes no VMs: {why.because}")
 
 
 def _not_enabled(reader: Reader, number: int) -> Explanation:

@@ -10,7 +10,14 @@ from linux.reader import Reader, text
 
 MODULES = frozenset({"kvm", "kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"})
 
-_FOLDERS = {"x86_64": "x86", "i686": "x86", "s390x": "s390", "ppc64le": "powerpc", "riscv64": "riscv"}
+_FOLDERS = {
+    "x86_64": "x86",
+    "i686": "x86",
+    "s390x": "s390",
+    "ppc64le": "powerpc",
+    "ppc64": "powerpc",
+    "riscv64": "riscv",
+}
 """Where an architecture's sources are below ``arch``, where it is not its own name."""
 
 _TAIL = 28

@@ -235,9 +235,25 @@ def _switched_off(facts: Facts) -> Explanation | None:
     return _firmware(facts, f"{told}: firmware switched it off" if raw else told, evidence)
 
 
+def _without_radix(facts: Facts) -> Explanation:
+    """A partition nests by the radix MMU only; kvm_hv is silent (arch/powerpc/kvm/book3s_hv_nested.c)."""
+    if facts.modules.can_be_had("kvm_pr"):  # it needs no nesting
+        return module_cause.explain(facts, "kvm_pr")
+    return Explanation(
+        Cause.NESTED_NOT_EXPOSED,
+        f"the platform is {facts.cpu.platform}, a VM under {hypervisor.POWER.name}, and its MMU is the hash "
+        "MMU: nesting needs the radix MMU",
+        "a partition of POWER9 or newer, without disable_radix on the kernel command line, is needed; "
+        f"{hypervisor.POWER.hint}",
+        evidence={"/proc/cpuinfo": f"platform {facts.cpu.platform}, MMU {facts.cpu.mmu}"},
+    )
+
+
 def _without_flags_to_see(facts: Facts, architecture: Architecture) -> Explanation:
     """An architecture whose CPUs show no flag: the kernel's log tells, or the module."""
     words = first(facts.log, Topic.NO_HYPERVISOR_MODE)
+    if facts.cpu.platform.startswith("pSeries") and facts.cpu.mmu == "Hash":
+        return _without_radix(facts)
     if architecture.modules and not words:
         return module_cause.explain(facts, module_cause.module_of(facts, architecture))
     if not words:

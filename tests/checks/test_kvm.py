@@ -54,6 +54,26 @@ def on(machine: str, **changes: object) -> MemoryHost:
     return host
 
 
+POWER_FOLDER = "kernel/arch/powerpc/kvm"
+
+
+def power() -> MemoryHost:
+    """A partition in which the module kvm is loaded."""
+    host = on("ppc64le", errors={"create_vm": errno.EINVAL})
+    host.put("/proc/sys/kernel/osrelease", f"{machines.RELEASE}\n")
+    host.put("/sys/module/kvm/parameters/halt_poll_ns", "10000\n")
+    host.put(f"{machines.MODULES}/modules.builtin", "kernel/fs/ext4/ext4.ko\n")
+    host.put(f"{machines.MODULES}/modules.dep", f"{POWER_FOLDER}/kvm-hv.ko: {POWER_FOLDER}/kvm.ko\n")
+    host.put(f"{machines.MODULES}/{POWER_FOLDER}/kvm-hv.ko", "")
+    host.put(f"{machines.MODULES}/{POWER_FOLDER}/kvm.ko", "")
+    return put(host, "/proc/cpuinfo", machines.POWER)
+
+
+def unreadable_log(host: MemoryHost) -> MemoryHost:
+    host.log = errno.EPERM
+    return host
+
+
 def without_node(host: MemoryHost, **own: str) -> MemoryHost:
     del host.nodes["/dev/kvm"]
     host.own.update(own)
@@ -325,6 +345,54 @@ SITUATIONS = {
         lambda: logged(unregistered(machines.ARM, vendor="QEMU"), "kvm [1]: HYP mode not available"),
         module.NESTED_NOT_EXPOSED,
         "KVM/QEMU",
+    ),
+    "POWER, nothing to make VMs with": (
+        lambda: power(),
+        module.MODULE_NOT_LOADED,
+        "the module kvm alone makes no VMs: kvm_hv is on disk but not loaded",
+    ),
+    "POWER, nothing to make VMs with, and no log": (
+        lambda: unreadable_log(power()),
+        module.NESTED_NOT_EXPOSED,
+        "kernel log could not be read",
+    ),
+    "POWER, no nesting": (
+        lambda: logged(power(), "kvm-hv: Parent hypervisor does not support nesting (rc=-2)"),
+        module.NESTED_NOT_EXPOSED,
+        "does not support nesting",
+    ),
+    "POWER, hash MMU": (
+        lambda: put(power(), "/proc/cpuinfo", f"{machines.POWER}MMU\t\t: Hash\n"),
+        module.NESTED_NOT_EXPOSED,
+        "radix",
+    ),
+    "POWER, module for problem state": (
+        lambda: put(
+            put(power(), "/proc/cpuinfo", f"{machines.POWER}MMU\t\t: Hash\n"),
+            f"{machines.MODULES}/{POWER_FOLDER}/kvm-pr.ko",
+            "",
+        ),
+        module.MODULE_NOT_LOADED,
+        "kvm-pr.ko is there, but modules.dep",
+    ),
+    "POWER, not a partition": (
+        lambda: put(
+            put(power(), "/proc/cpuinfo", machines.POWER.replace("pSeries", "PowerNV")),
+            "/sys/module/kvm_hv/parameters/nested",
+            "Y",
+        ),
+        module.CREATE_VM_FAILED,
+        "creates no VM",
+    ),
+    "POWER, threads of a core": (
+        lambda: put(on("ppc64le", errors={"run": errno.EBUSY}), "/proc/cpuinfo", machines.POWER),
+        module.GUEST_FAILED,
+        "other threads are offline",
+    ),
+    "aarch64, no vCPU": (
+        lambda: on("aarch64", errors={"arm_vcpu_init": errno.EINVAL}),
+        module.CREATE_VCPU_FAILED,
+        "KVM_ARM_VCPU_INIT",
     ),
     "nested, ppc64le": (
         lambda: put(on("ppc64le", errors={"create_vm": errno.EINVAL}), "/proc/cpuinfo", machines.POWER),
