@@ -156,6 +156,10 @@ def kvm(host: Host, run: Run) -> Finding:
         return _ask(host)
     except MemoryError:
         return _exhausted("allocating memory", errno.ENOMEM)
+    except OSError as error:  # of what is imported on the way; the device's own are told apart below
+        if error.errno not in EXHAUSTED:
+            raise
+        return _exhausted("importing a module", error.errno)
 
 
 def _ask(host: Host) -> Finding:

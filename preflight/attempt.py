@@ -148,9 +148,9 @@ class Attempt:
         if code >= 0:
             return self._failure(CRASHED, f"ended the process with exit status {code}")
         ended = ended_by(-code)
-        return self._failure(ended.outcome, ended.message)
+        return self._failure(ended.outcome, ended.message, hint=ended.hint)
 
-    def _failure(self, outcome: Outcome, message: str) -> Failure:
+    def _failure(self, outcome: Outcome, message: str, *, hint: str | None = None) -> Failure:
         self._read_output()
         tail = one_line(self._tail.decode("utf-8", "replace"))
-        return Failure(outcome(message, evidence={"output": tail} if tail else None))
+        return Failure(outcome(message, hint=hint, evidence={"output": tail} if tail else None))

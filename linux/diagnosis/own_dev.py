@@ -16,7 +16,10 @@ def container(reader: Reader, path: str = PATH) -> str:
         if reader.exists("/dev"):
             return ""
         return f"{reader.root} has no directory dev: the host's /dev is not mounted there"
-    mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), path)
+    mounts = mountinfo.parse(own(reader, "mountinfo"))
+    if not mounts:
+        return "without /proc/self/mountinfo it cannot be told whether this /dev is the host's own"
+    mount = mountinfo.holding(mounts, path)
     other_mounts, init_has_it = _init_view(reader, path)
     if view.is_container_dev(
         filesystem=mount.kind if mount else "",
