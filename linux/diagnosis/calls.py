@@ -3,7 +3,7 @@
 import errno
 
 from linux import hypervisor, kernel_log, lookup
-from linux.diagnosis import confinement, refusal, survey, virtualization
+from linux.diagnosis import confinement, narrow, refusal, survey, virtualization
 from linux.diagnosis.cause import Cause, Explanation, unseen
 from linux.kernel_log import Topic
 from linux.kvm.uapi import PATH
@@ -41,6 +41,8 @@ def failed(reader: Reader, call: str, number: int) -> Explanation:
 def _by_call(reader: Reader, call: str, number: int) -> Explanation:
     if call in _VCPU_CALLS:
         return Explanation(Cause.CREATE_VCPU_FAILED, "a VM was created, a vCPU was not")
+    if call == "KVM_GET_API_VERSION" and number == errno.EINVAL and (why := narrow.refused(reader)):
+        return why
     if call == "KVM_GET_API_VERSION":
         cause = Cause.CREATE_VM_FAILED if number == errno.ENOSYS else Cause.WRONG_DEVICE
         return Explanation(cause, f"{PATH} opens, but KVM never answers so: it is another device")

@@ -4,7 +4,7 @@ import errno
 import os
 
 from linux import lookup, misc, raw_cpuid
-from linux.diagnosis import calls, confinement, own_dev, survey, virtualization
+from linux.diagnosis import calls, confinement, narrow, own_dev, survey, virtualization
 from linux.diagnosis.cause import Cause, Explanation
 from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
 from linux.raw_cpuid import RawCPU
@@ -71,7 +71,7 @@ def stale(reader: Reader) -> Explanation:
     static-nodes).
     """
     if lookup.registered(reader) is not None:
-        return Explanation(
+        return narrow.refused(reader) or Explanation(
             Cause.STALE_DEVICE,
             "no driver answers, although KVM is registered with the kernel",
             "dmesg | grep -i kvm",

@@ -554,6 +554,27 @@ def test_aarch64_asks_for_the_size_of_guest_addresses(bits: int, vm_type: int) -
     assert ("create_vm", vm_type) in device.calls
 
 
+@pytest.mark.parametrize("machine", ["aarch64", "s390x", "riscv64", "x86_64", "ppc64le"])
+@pytest.mark.parametrize("opens", [False, True])
+def test_a_32_bit_process_is_told_from_a_node_without_a_driver(
+    machine: str, opens: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seen with a Python of armhf on a kernel of arm64: opening gives ENODEV; before, ioctls gave EINVAL."""
+    host = on(machine, errors={"get_api_version": errno.EINVAL})
+    if not opens:
+        host.nodes["/dev/kvm"].open_errno = errno.ENODEV
+    host.put("/proc/sys/kernel/arch", f"{machine}\n")
+    otherwise = module.WRONG_DEVICE if opens else module.STALE_DEVICE
+    assert find(host).outcome is otherwise
+    monkeypatch.setattr("sys.maxsize", (1 << 31) - 1)
+    finding = find(host)
+    if machine in ("x86_64", "ppc64le"):
+        assert finding.outcome is otherwise
+    else:
+        assert finding.outcome is module.UNSUPPORTED
+        assert "32-bit program" in finding.message
+
+
 def test_a_watchdog_is_not_opened() -> None:
     opened: list[str] = []
 
