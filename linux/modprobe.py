@@ -24,8 +24,8 @@ class Rule(NamedTuple):
         file: Where it stands.
         text: The line.
         verb: ``blacklist``: not by its alias, as udev does it at boot, but by its own name still;
-            ``install``: a command is run in its place, however it is asked for.
-        module: The module's name, for ``install`` a pattern (fnmatch(3)).
+            ``install``: a command is run in its place, however it is asked for; ``softdep``: others first.
+        module: The module's name, but for ``blacklist`` a pattern (fnmatch(3)).
     """
 
     file: str
@@ -35,7 +35,7 @@ class Rule(NamedTuple):
 
     def concerns(self, module: str) -> bool:
         """Whether the line is about a module."""
-        return fnmatchcase(module, self.module) if self.verb == "install" else module == self.module
+        return module == self.module if self.verb == "blacklist" else fnmatchcase(module, self.module)
 
     def loads(self) -> bool:
         """Whether the command of an ``install`` line loads a module after all, as far as its words tell."""
@@ -57,13 +57,17 @@ def effective_files(listing: Mapping[str, Iterable[str]]) -> list[str]:
     return [chosen[name] for name in sorted(chosen)]
 
 
+_WORDS = {"blacklist": 2, "install": 3, "softdep": 3}
+"""What a line is about, to the words that it needs at least."""
+
+
 def rules(file: str, text: str) -> list[Rule]:
     """Returns the lines of a file that are about loading modules, as kmod reads them (libkmod-config.c)."""
     found: list[Rule] = []
     for line in _lines(text):
         words = [word for word in re.split("[ \t]", line) if word]
         verb = words[0] if words else ""
-        if len(words) >= {"blacklist": 2, "install": 3}.get(verb, len(words) + 1):
+        if verb in _WORDS and len(words) >= _WORDS[verb]:
             found.append(Rule(file, " ".join(words), verb, normal(words[1])))
     return found
 
@@ -75,14 +79,25 @@ def forbidding(every: Iterable[Rule], module: str, needs: Iterable[str]) -> Rule
         every: The lines of all files, in modprobe's order.
         module: The module's name.
         needs: Modules that it needs: a blacklist does not concern them, a command in their place does
-            (libkmod-module.c, kmod_module_probe_insert_module).
+            (kmod: libkmod-module.c, kmod_module_probe_insert_module).
     """
     every = list(every)
     for name in (module, *needs):
-        first = next((rule for rule in every if rule.verb == "install" and rule.concerns(name)), None)
-        if first is not None and not first.loads():
+        first = _first(every, "install", name)
+        # A module with soft dependencies is loaded without its command (…, __kmod_module_fill_softdep).
+        if first is not None and not first.loads() and not _names_others(_first(every, "softdep", name)):
             return first
-    return next((rule for rule in every if rule.verb == "blacklist" and rule.concerns(module)), None)
+    return _first(every, "blacklist", module)
+
+
+def _first(every: Iterable[Rule], verb: str, module: str) -> Rule | None:
+    return next((rule for rule in every if rule.verb == verb and rule.concerns(module)), None)
+
+
+def _names_others(rule: Rule | None) -> bool:
+    """Whether a ``softdep`` line names a module to load before or after, as far as its words tell."""
+    named = rule.text.split()[2:] if rule is not None else []
+    return any(word not in ("pre:", "post:") for word in named) and bool({"pre:", "post:"} & set(named))
 
 
 def _lines(text: str) -> list[str]:

@@ -82,7 +82,7 @@ def test_no_text_makes_a_parser_fail(text: str) -> None:
     assert all(minor >= 0 for minor in misc.parse(text).values())
     assert "" not in cmdline.parse(text).listed("x")
     rules = modprobe.rules("f", text)
-    assert all(rule.file == "f" and rule.verb in ("blacklist", "install") for rule in rules)
+    assert all(rule.file == "f" and rule.verb in ("blacklist", "install", "softdep") for rule in rules)
     assert modprobe.forbidding(rules, "kvm", ()) in (None, *rules)
     assert modules.named(text, frozenset({"kvm"})) <= {"kvm"}
     assert modules.built_in_by_information(text, frozenset({"kvm"})) <= {"kvm"}
@@ -237,6 +237,9 @@ def test_cmdline_knows_a_parameter_that_is_taken_back(text: str, is_set: bool) -
         ("install kvm_intel /bin/false\ninstall kvm_intel /sbin/modprobe --ignore-install kvm_intel", True),
         ("alias kvm_intel off", False),
         ("softdep kvm_intel pre: kvm", False),
+        ("softdep kvm_intel pre: msr\ninstall kvm_intel /bin/false", False),
+        ("softdep kvm_intel pre:\ninstall kvm_intel /bin/false", True),
+        ("softdep kvm_intel pre: msr\nblacklist kvm_intel", True),
         ("# blacklist kvm_intel", False),
         ("blacklist kvm_intel_extra", False),
         ("options kvm_intel nested=1", False),
