@@ -28,8 +28,8 @@ _MACHINES = {
 }
 """The machine that KubeVirt or libvirt would choose, by ``uname -m``."""
 
-_FEATURES = {0x0CF: "core-capability", 0x10A: "arch-capabilities", 0x345: "pdcm"}
-_FEATURES |= dict.fromkeys(range(0x480, 0x493), "vmx")
+FEATURES = {0x0CF: "core-capability", 0x10A: "arch-capabilities", 0x345: "pdcm"}
+FEATURES |= dict.fromkeys(range(0x480, 0x493), "vmx")
 """Model-specific register to the feature of the CPU model with which QEMU sets it (target/i386/cpu.c)."""
 
 _REFUSED = re.compile(r"failed to set MSR (0x[0-9a-f]{1,8}) to ", re.ASCII)
@@ -136,4 +136,4 @@ def command(program: str, arguments: Sequence[str]) -> str:
 def refused_feature(output: bytes) -> str:
     """Returns the feature of the CPU model whose register KVM refused, empty where QEMU tells none."""
     found = _REFUSED.search(output.decode("utf-8", "replace"))
-    return _FEATURES.get(int(found[1], 16), "") if found else ""
+    return FEATURES.get(int(found[1], 16), "") if found else ""

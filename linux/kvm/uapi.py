@@ -191,6 +191,31 @@ class Requests(NamedTuple):
         return self._encode(0x84, 312, write=True)
 
     @property
+    def get_supported_cpuid(self) -> int:
+        """``KVM_GET_SUPPORTED_CPUID`` with the 8 bytes before the entries of x86's ``struct kvm_cpuid2``."""
+        return self._encode(0x05, 8, read=True, write=True)
+
+    @property
+    def set_cpuid2(self) -> int:
+        """``KVM_SET_CPUID2``, likewise."""
+        return self._encode(0x90, 8, write=True)
+
+    @property
+    def get_msr_feature_index_list(self) -> int:
+        """``KVM_GET_MSR_FEATURE_INDEX_LIST`` with the 4 bytes before ``struct kvm_msr_list``'s indices."""
+        return self._encode(0x0A, 4, read=True, write=True)
+
+    @property
+    def get_msrs(self) -> int:
+        """``KVM_GET_MSRS`` with the 8 bytes before the entries of x86's ``struct kvm_msrs``."""
+        return self._encode(0x88, 8, read=True, write=True)
+
+    @property
+    def set_msrs(self) -> int:
+        """``KVM_SET_MSRS``, likewise."""
+        return self._encode(0x89, 8, write=True)
+
+    @property
     def enable_cap(self) -> int:
         """``KVM_ENABLE_CAP`` with ``struct kvm_enable_cap``."""
         return self._encode(0xA3, ENABLE_CAP_SIZE, write=True)

@@ -2,13 +2,14 @@
 
 import errno
 import os
+import struct
 from collections import defaultdict
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from memoryhost import Conversation, MemoryHost, Node, fail
+from memoryhost import Conversation, FakeDevice, FakeKVM, MemoryHost, Node, fail, kvm_node
 from realkvm import needs_kvm, needs_root
 
 from checks import host_cpu_model as module
@@ -19,6 +20,38 @@ from preflight.host import Host
 from preflight.result import Outcome
 
 QEMU = "/usr/bin/qemu-system-x86_64"
+
+
+class Offering(FakeKVM):
+    """An x86 KVM that offers CPUID and registers, and may refuse one of them.
+
+    Args:
+        features: CPUID's leaf 7, edx.
+        refuses: The register that a vCPU does not take.
+        errors: See `FakeKVM`.
+    """
+
+    def __init__(self, features: int = 0, refuses: int = 0, errors: Mapping[str, int] | None = None) -> None:
+        super().__init__(errors=errors or {})
+        self._features = features
+        self._refuses = refuses
+
+    def _answer(self, request: int, argument: int | bytearray) -> int:
+        result = super()._answer(request, argument)
+        name = self._names[request]
+        if isinstance(argument, int):
+            return result
+        if name == "get_supported_cpuid":
+            struct.pack_into("=2I10I7I", argument, 0, 2, 0, *[0] * 10, 7, 0, 0, 0, 0, 0, self._features)
+        elif name == "get_msr_feature_index_list":
+            struct.pack_into("=4I", argument, 0, 3, 0x8B, 0xCF, 0x10A)
+        elif name == "get_msrs":
+            struct.pack_into("=Q", argument, 16, struct.unpack_from("=I", argument, 8)[0] << 4)
+        elif name == "set_msrs":
+            return int(struct.unpack_from("=I", argument, 8)[0] != self._refuses)
+        return result
+
+
 GREETING = b'{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}}}\r\n'
 GOOD: Conversation = (0, GREETING + 3 * b'{"return": {}}\r\n', b"")
 PRINTED = b"""qemu-system-x86_64: warning: something
@@ -98,7 +131,60 @@ def test_other_architectures_have_no_model_to_compare_with(architecture: str) ->
 
 
 def test_no_qemu_no_answer() -> None:
-    assert host_cpu_model(MemoryHost(), Run()).outcome is module.EMULATOR_MISSING
+    host = MemoryHost()
+    host.own_architecture = "s390x"
+    assert host_cpu_model(host, Run()).outcome is module.EMULATOR_MISSING
+
+
+@pytest.mark.parametrize(
+    ("kvm", "outcome", "words", "fix"),
+    [
+        (Offering(features=1 << 29), module.OFFER_TAKEN, "offers: 2 set", None),
+        (Offering(), module.OFFER_TAKEN, "offers: 1 set", None),
+        (
+            Offering(features=1 << 29, refuses=0x10A),
+            module.OFFER_REFUSED,
+            "0x10a with 0x10a0",
+            "name: arch-capabilities",
+        ),
+        (Offering(features=1 << 30, refuses=0xCF), module.OFFER_REFUSED, "0xcf", "name: core-capability"),
+        (Offering(refuses=0x8B), module.OFFER_REFUSED, "0x8b", "apt install"),
+        (
+            Offering(errors={"get_msr_feature_index_list": errno.ENOTTY}),
+            module.OFFER_TAKEN,
+            "offers: 0 set",
+            None,
+        ),
+        (
+            Offering(errors={"set_cpuid2": errno.EINVAL}),
+            module.NOT_TOLD,
+            "KVM_SET_CPUID2: Inv",
+            "apt install",
+        ),
+        (Offering(errors={"create_vm": errno.EBUSY}), module.NOT_TOLD, "KVM_CREATE_VM", "apt install"),
+        (None, module.NOT_TOLD, "opening /dev/kvm", "apt install"),
+    ],
+)
+def test_kvm_is_asked_where_there_is_no_qemu(
+    kvm: Offering | None, outcome: Outcome, words: str, fix: str | None
+) -> None:
+    before = FakeDevice.open_ones
+    finding = host_cpu_model(MemoryHost({module.KVM: kvm_node(kvm)} if kvm else {}), Run())
+    assert finding.outcome is outcome
+    assert words in finding.message
+    assert (fix or "") in (finding.hint or "")
+    assert FakeDevice.open_ones == before
+
+
+def test_what_kvm_said_is_remembered_until_there_is_a_qemu() -> None:
+    host = MemoryHost({module.KVM: kvm_node(Offering())})
+    first = host_cpu_model(host, Run())
+    second = host_cpu_model(host, Run(previous=first))
+    assert (first.outcome, second.outcome) == (module.OFFER_TAKEN, module.OFFER_TAKEN)
+    assert second.evidence["asked"] == "in an earlier run"
+    host.put(QEMU, "")
+    host.conversations[QEMU] = GOOD
+    assert host_cpu_model(host, Run(previous=second)).outcome is module.HOST_MODEL_WORKS
 
 
 def test_an_architecture_that_nobody_knows() -> None:
@@ -177,8 +263,14 @@ def test_no_bytes_make_it_fail_or_pass_wrongly(status: int, answers: bytes, prin
 @needs_kvm
 @needs_root
 @pytest.mark.skipif(not os.path.exists(QEMU), reason=f"{QEMU} is not installed")
-def test_this_machine() -> None:
+def test_this_machine_as_qemu_and_as_kvm_say() -> None:
     finding = host_cpu_model(Host(), Run())
-    assert finding.outcome in (module.HOST_MODEL_WORKS, module.HOST_MODEL_FAILS)
+    kvm = module._ask_kvm(Host(), os.uname().machine)
     if finding.outcome is module.HOST_MODEL_FAILS:
         assert "it starts with -cpu" in finding.message
+    else:
+        assert finding.outcome is module.HOST_MODEL_WORKS
+        assert kvm.outcome is module.OFFER_TAKEN
+    if kvm.outcome is module.OFFER_REFUSED:
+        (call,) = kvm.evidence
+        assert f"failed to set MSR {call.removeprefix('KVM_SET_MSRS ')} " in finding.message

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from linux.kvm import exits, guest_arm64, guest_powerpc, guest_riscv64, guest_x86, uapi
+from linux.kvm import exits, guest_arm64, guest_powerpc, guest_riscv64, guest_x86, host_model_x86, uapi
 
 TRIPLES = {
     "x86_64": "x86_64-linux-gnu",
@@ -43,6 +43,11 @@ MACROS_OF = {
         "KVM_SET_REGS": "set_regs",
         "KVM_GET_SREGS": "get_sregs",
         "KVM_SET_SREGS": "set_sregs",
+        "KVM_GET_SUPPORTED_CPUID": "get_supported_cpuid",
+        "KVM_SET_CPUID2": "set_cpuid2",
+        "KVM_GET_MSR_FEATURE_INDEX_LIST": "get_msr_feature_index_list",
+        "KVM_GET_MSRS": "get_msrs",
+        "KVM_SET_MSRS": "set_msrs",
     },
     "aarch64": {
         "KVM_ARM_VCPU_INIT": "arm_vcpu_init",
@@ -77,6 +82,13 @@ CONSTANTS_OF = {
         "offsetof(struct kvm_sregs, cs)": guest_x86._CODE_SEGMENT,
         "offsetof(struct kvm_segment, selector)": 12,
         "offsetof(struct kvm_regs, rip)": 16 * 8,
+        "sizeof(struct kvm_cpuid_entry2)": host_model_x86.ENTRY_SIZE,
+        "offsetof(struct kvm_cpuid2, entries)": host_model_x86.ENTRIES,
+        "offsetof(struct kvm_cpuid_entry2, edx)": 24,
+        "offsetof(struct kvm_msr_list, indices)": 4,
+        "sizeof(struct kvm_msr_entry)": 16,
+        "offsetof(struct kvm_msrs, entries)": 8,
+        "offsetof(struct kvm_msr_entry, data)": 8,
     },
     "aarch64": {
         "KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE | KVM_REG_ARM_CORE_REG(regs.pc)": guest_arm64.PC,
