@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from signal import SIGHUP, SIGTERM, signal
 from time import monotonic, sleep
 
 from cli.options import Parser, UsageError
@@ -24,21 +23,6 @@ class NotDoneError(Exception):
 def kubeconfig_option(parser: Parser) -> None:
     """Adds ``--kubeconfig``; without it, ``$KUBECONFIG`` and then the usual default count."""
     parser.option("--kubeconfig", str, default="", metavar="FILE", help=KUBECONFIG_HELP)
-
-
-@contextmanager
-def hangup_and_termination_interrupt() -> Iterator[None]:
-    """Has SIGTERM and SIGHUP, as when a terminal is closed, end the body as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal(number, interrupt) for number in (SIGTERM, SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal(number, handler)
 
 
 def not_installed() -> NotDoneError:

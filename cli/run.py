@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from cli import output
+from cli.interrupts import hangup_and_termination_interrupt
 from cli.options import Parser, UsageError, choice, columns, duration, host_root, names
 from preflight.host import Host
 from preflight.report import Report
@@ -61,12 +62,13 @@ def main(program: str, words: Sequence[str]) -> int:
     runner = Runner(checks, host, config, node=node_name(host), agent_version=version())
     gc.freeze()
     gc.enable()
-    report = runner.run(
-        use_emulation=options.use_emulation,
-        ignored=options.ignore,
-        only=options.only,
-        timeout=options.timeout,
-    )
+    with hangup_and_termination_interrupt():  # a check that hangs must not stay behind
+        report = runner.run(
+            use_emulation=options.use_emulation,
+            ignored=options.ignore,
+            only=options.only,
+            timeout=options.timeout,
+        )
     write(render(report, options.output), form=options.output)
     return 0 if report.passed else 1
 

@@ -8,12 +8,12 @@ from cli.cluster_access import (
     NO_VERDICT,
     NotDoneError,
     connection,
-    hangup_and_termination_interrupt,
     kubeconfig_option,
     not_installed,
     say,
     wait_until,
 )
+from cli.interrupts import hangup_and_termination_interrupt
 from cli.options import Parser, UsageError, complain, duration
 from cluster.resources import (
     DISABLING_ANNOTATION,
