@@ -40,6 +40,9 @@ def explain(facts: Facts) -> Explanation:
         return Explanation(
             Cause.CONFIDENTIAL_GUEST,
             str(facts.confidential),
+            None
+            if facts.architecture in _X86
+            else "run this node outside of it: confidential guests cannot nest",
             evidence={facts.confidential.where: facts.confidential.what},
         )
     outright = _said_outright(facts)

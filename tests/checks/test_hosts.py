@@ -55,7 +55,7 @@ def test_the_cloud_is_named() -> None:
 
 @needs_kvm
 @needs_root
-@pytest.mark.parametrize("machine", ["pvm", "intel", "amd", "bios-off"])
+@pytest.mark.parametrize("machine", ["pvm", "intel", "amd", "bios-off", "cpus-differ", "hardened", "tdx"])
 def test_a_device_that_runs_guests_outweighs_what_a_machine_says(machine: str, tmp_path: Path) -> None:
     root = tmp_path / machine
     shutil.copytree(HOSTS / machine, root)
