@@ -31,6 +31,11 @@ CODE = struct.pack(
     0x44000022,  #        sc 1
     0x4BFFFFF8,  #        b call               (from here on: exits to be timed)
 )
+_CALL, _CALL_IN_PROBLEM_STATE = struct.pack(">I", 0x44000022), struct.pack(">I", 0x7C000268)
+"""``sc 1``, and what kvm_pr takes for it: it runs guests in problem state, where a hypervisor below the host
+answers ``sc 1`` itself (``OP_31_XOP_FAKE_SC1`` of ``arch/powerpc/kvm/book3s_emulate.c``).
+"""
+
 CODE_ADDRESS = 0x100
 """RAM begins at 0: where the host translates by a hash table, KVM asks for memory there."""
 
@@ -70,6 +75,8 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     """
     if not vm.extension(uapi.CAP_PPC_PAPR):
         raise NoGuestError("this KVM has no PAPR hypercalls (KVM_CAP_PPC_PAPR)")
+    if vm.extension(uapi.CAP_PPC_GET_PVINFO):
+        code = code.replace(_CALL, _CALL_IN_PROBLEM_STATE)
     memory = Memory(mmap.PAGESIZE)
     memory.bytes[CODE_ADDRESS : CODE_ADDRESS + len(code)] = code
     vm.add_memory(memory, 0)

@@ -17,6 +17,9 @@ KVM_MINOR = 232
 """Minor number of ``/dev/kvm`` (``linux/miscdevice.h``; kernel: Documentation/admin-guide/devices.txt)."""
 
 CAP_SET_TSS_ADDR = 4
+CAP_PPC_GET_PVINFO = 57
+"""Of kvm_pr only (arch/powerpc/kvm/powerpc.c, ``kvm_vm_ioctl_check_extension``)."""
+
 CAP_PPC_PAPR = 68
 CAP_MIPS_VZ = 137
 CAP_ARM_VM_IPA_SIZE = 165

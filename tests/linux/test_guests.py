@@ -138,6 +138,19 @@ def test_without_hypercalls_none_is_made() -> None:
         run(FakeKVM("ppc64", extensions={uapi.CAP_PPC_PAPR: 0}))
 
 
+@pytest.mark.parametrize(("problem_state", "calls"), [(0, b"\x44\0\0\x22"), (1, b"\x7c\0\x02\x68")])
+def test_power_makes_hypercalls_as_the_module_takes_them(problem_state: int, calls: bytes) -> None:
+    kvm = FakeKVM("ppc64le", exits=POWER.exits, unions=POWER.unions)
+    kvm.extensions = {uapi.CAP_PPC_GET_PVINFO: problem_state}
+    with kvm.open() as device, VM(device, kvm.machine) as vm, vm.create_vcpu() as vcpu:
+        guests.find(kvm.machine)(vm, vcpu, lambda: False)
+        (memory,) = vm._memories
+        code = bytes(memory.bytes)
+    words = [code[start : start + 4] for start in range(0, len(code), 4)]
+    assert words.count(calls) == 2
+    assert len({b"\x44\0\0\x22", b"\x7c\0\x02\x68"}.intersection(words)) == 1
+
+
 class FailingKVM(FakeKVM):
     """Fails at one call, whichever it is."""
 
