@@ -15,7 +15,7 @@ endef
 export NEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format demo bench lab tools lock clean
+.PHONY: help setup run test lint format demo docs bench lab tools lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,9 @@ format: $(STAMP) ## format and fix what can be fixed
 
 demo: $(STAMP) ## the cluster side, on a control plane on loopback
 	@$(BIN)/python tests/support/demo.py
+
+docs: $(STAMP) ## write docs/checks.md anew from the declarations of the checks
+	@env -u VM_PREFLIGHT_CONFIG -u VM_PREFLIGHT_PLUGIN_DIR $(BIN)/vm-preflight checks list -o markdown > docs/checks.md
 
 bench: $(STAMP) ## side-by-side measurements against the reference tools
 	@$(BIN)/python bench/bench.py

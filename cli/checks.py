@@ -1,78 +1,90 @@
 """``vm-preflight checks list`` and ``checks explain NAME``: what is asked, why, and what to do."""
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 
 from cli import output
-from cli.options import Parser, UsageError, choice
+from cli.options import Parser, UsageError, choice, columns
 from preflight.check import Check
+from preflight.config import Config
+
+FORMATS = ("text", "json", "markdown")
 
 
 def main(program: str, words: Sequence[str]) -> int:
     """Lists the checks, or explains one.
 
     Raises:
-        UsageError: A check that there is not.
+        UsageError: A check that there is not, or a configuration or directory that cannot be used.
     """
     if words and words[0] == "list":
         return list_checks(f"{program} list", words[1:])
     if words and words[0] == "explain":
         return explain_check(f"{program} explain", words[1:])
     if words and words[0] in ("-h", "--help"):
-        print(f"usage: {program} list [-o text|json]\n       {program} explain NAME")
+        print(f"usage: {program} list [-o {'|'.join(FORMATS)}]\n       {program} explain NAME")
         return 0
     raise UsageError("say 'list' or 'explain NAME'")
 
 
 def list_checks(program: str, words: Sequence[str]) -> int:
     """Prints every check, those of plugins among them."""
-    from preflight.discovery import discover
-
     parser = Parser(program, "Lists the checks.")
     parser.option(
         "--output",
-        choice("text", "json"),
+        choice(*FORMATS),
         short="-o",
         default="text",
-        metavar="text|json",
-        help="form of the list",
+        metavar="|".join(FORMATS),
+        help="form of the list; markdown: a page that explains them all",
     )
+    _where(parser)
     options = parser.parse_args(words)
-    checks = discover()
+    checks, config = _found(options.plugin_dir, options.config)
     if options.output == "json":
         output.as_utf8()
-        print(json.dumps([declaration(check) for check in checks], indent=2, ensure_ascii=False))
-        return 0
-    name_width = max(len(check.name) for check in checks)
-    weight_width = max(len(check.weight) for check in checks)
-    for check in checks:
-        print(f"{check.name:<{name_width}}  {check.weight:<{weight_width}}  {check.question}")
+        listed = [declaration(check, config) for check in checks.values()]
+        print(json.dumps(listed, indent=2, ensure_ascii=False))
+    elif options.output == "markdown":
+        from cli.reference import page
+
+        output.as_utf8()
+        print(page(checks.values(), config))
+    else:
+        from cli.explanation import rows
+
+        width = columns() if sys.stdout.isatty() else None
+        print("\n".join(rows(checks.values(), config, width)))
     return 0
 
 
 def explain_check(program: str, words: Sequence[str]) -> int:
-    """Prints what a check asks, what it reads, its reasons with their hints, its weight and its source."""
-    from preflight.discovery import discover
-
+    """Prints what a check asks and why, what it reads, its reasons and hints, its weight and settings."""
     parser = Parser(program, "Explains a check.")
     parser.add_argument("name", metavar="NAME")
+    _where(parser)
     options = parser.parse_args(words)
-    checks = {check.name: check for check in discover()}
+    checks, config = _found(options.plugin_dir, options.config)
     if options.name not in checks:
         raise UsageError(f"{options.name}: no such check (there are {', '.join(checks)})")
-    print(explanation(checks[options.name]))
+    from cli.explanation import explanation
+
+    print(explanation(checks[options.name], config, columns()))
     return 0
 
 
-def declaration(check: Check) -> dict[str, object]:
-    """Returns a check's declaration in JSON's types."""
+def declaration(check: Check, config: Config) -> dict[str, object]:
+    """Returns a check's declaration in JSON's types, with what is in force."""
+    thresholds = config.thresholds(check)
     return {
         "name": check.name,
         "question": check.question,
-        "weight": check.weight.value,
+        "description": check.description,
+        "weight": config.weight(check).value,
         "reads": list(check.reads),
         "source": check.source,
-        "timeoutSeconds": check.timeout,
+        "timeoutSeconds": config.seconds(check),
         "needs": list(check.needs),
         "after": list(check.after),
         "reasons": [
@@ -80,35 +92,33 @@ def declaration(check: Check) -> dict[str, object]:
             for one in check.outcomes
         ],
         "settings": [
-            {"name": one.name, "default": one.default, "description": one.description}
+            {
+                "name": one.name,
+                "value": thresholds[one.name],
+                "default": one.default,
+                "description": one.description,
+            }
             for one in check.settings
         ],
     }
 
 
-WEIGHTS = {
-    "blocking": "blocking: a Fail or Unknown fails the node",
-    "unless-emulated": "unless emulated: a Fail or Unknown fails the node; with useEmulation it warns",
-    "advisory": "advisory: never fails the node",
-}
+def _where(parser: Parser) -> None:
+    parser.option("--config", str, default="", metavar="FILE", help="configuration (TOML) to show in force")
+    parser.option("--plugin-dir", str, default="", metavar="DIR", help="directory of executable checks")
 
 
-def explanation(check: Check) -> str:
-    """Returns what a person wants to know of a check."""
-    lines = [f"{check.name}: {check.question}", "", f"Weight   {WEIGHTS[check.weight.value]}"]
-    lines += [f"{'Reads' if at == 0 else '':<8} {path}" for at, path in enumerate(check.reads)]
-    lines += [f"Source   {check.source}", f"Time-out {check.timeout:g} s"]
-    if check.needs:
-        lines.append(f"Needs    {', '.join(check.needs)}")
-    if check.after:
-        lines.append(f"After    {', '.join(check.after)}")
-    lines += ["", "Reasons"]
-    width = max(len(one.reason) for one in check.outcomes)
-    for one in check.outcomes:
-        lines.append(f"  {one.reason:<{width}}  {one.status.value}{' (blocking)' if one.blocking else ''}")
-        if one.hint:
-            lines.append(f"  {'':<{width}}  → {one.hint}")
-    if check.settings:
-        lines += ["", f"Settings, under [checks.{check.name}] of the configuration file"]
-        lines += [f"  {one.name} = {json.dumps(one.default)}  {one.description}" for one in check.settings]
-    return "\n".join(lines)
+def _found(plugin_dir: str, config: str) -> tuple[Mapping[str, Check], Config]:
+    """Returns the checks that there are, by name in the order of a report, and what is configured.
+
+    Raises:
+        UsageError: The directory or the configuration cannot be used.
+    """
+    from preflight.config import ConfigError, load
+    from preflight.discovery import discover
+
+    try:
+        checks = discover(plugin_dir=plugin_dir or None)
+        return {check.name: check for check in checks}, load(config or None, checks)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agent import unanswered
+from cli import reference
 from controller import ready, runs, status, switch, verdict
 from preflight import config, discovery
-from preflight.check import ADVISORY, Run
-from preflight.host import Host
+from preflight.check import BLOCKING, Weight
 from preflight.outcomes import RUNNER_OUTCOMES
 from preflight.result import Outcome
 
@@ -51,31 +51,52 @@ def test_every_record_of_a_decision_is_in_the_index() -> None:
     assert set(LINK.findall(read("adr/README.md"))) == records
 
 
-def test_the_check_of_the_tutorial_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, test = examples("writing-a-check.md", "python")
-    (point,) = re.findall(r'^HardwareRandom = "(.*)"$', read("writing-a-check.md"), re.MULTILINE)
-    metadata = tmp_path / "rng_check-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rng-check\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[vm_preflight.checks]\nHardwareRandom = {point}\n")
-    (tmp_path / "rng_check.py").write_text(module)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    (check,) = discovery.discover([str(tmp_path)])
-    assert (check.name, check.weight) == ("HardwareRandom", ADVISORY)
-    available, missing, _ = check.outcomes
-    exec(test, {"hardware_random": check, "Host": Host, "Run": Run, "MISSING": missing})
-    current = tmp_path / "tests/hosts/mine/sys/class/misc/hw_random/rng_current"
-    current.parent.mkdir(parents=True)
-    current.write_text("virtio_rng.0\n")
-    assert check(Host("tests/hosts/mine"), Run()).outcome is available
+def test_the_page_of_the_checks_is_what_they_declare() -> None:
+    ours = [check for check in discovery.discover() if check.function.__module__.startswith("checks.")]
+    assert read("checks.md") == reference.page(ours, config.Config()) + "\n", "write it anew: make docs"
 
 
-def test_the_configuration_on_the_operations_page_is_one() -> None:
-    (text,) = examples("operations.md", "toml")
-    settings = config.parse(text.encode(), discovery.discover(), "operations.md")
-    assert settings.ignore == ("VhostNet",)
-    assert settings.settings["Memory"]["minimum_bytes"] == 4 << 30
+def test_the_settings_on_the_page_of_the_checks_are_the_defaults() -> None:
+    (text,) = examples("checks.md", "toml")
+    checks = discovery.discover()
+    written, default = config.parse(text.encode(), checks, "checks.md"), config.Config()
+    for check in checks:
+        assert written.weight(check) is default.weight(check)
+        assert written.seconds(check) == default.seconds(check)
+        assert written.settings[check.name] == default.thresholds(check)
+
+
+def test_the_configuration_on_its_page_is_one() -> None:
+    (text,) = examples("configuration.md", "toml")
+    settings = config.parse(text.encode(), discovery.discover(), "preflight.toml")
+    assert (settings.ignore, settings.timeout) == (("VhostNet",), 30)
+    assert settings.settings["Memory"] == {"minimum_bytes": 8 << 30}
+    assert settings.settings["Disk"] == {"path": "/var/lib/kubelet", "minimum_free_bytes": 50 << 30}
+    assert settings.weights["VhostNet"] is BLOCKING
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[checks.Memory]\nminimum = 1",
+        "[checks.Memory]\nminimum_bytes = 1.5",
+        "[checks.Memory]\nminimum_bytes = -1",
+        '[checks.Tun]\nweight = "heavy"',
+        "[run]\ntimeout = 0",
+        "weight = heavy",
+    ],
+)
+def test_what_is_wrong_is_told_in_the_words_of_the_page(text: str) -> None:
+    with pytest.raises(config.ConfigError) as caught:
+        config.parse(text.encode(), discovery.discover(), "preflight.toml")
+    (shown,) = examples("configuration.md", "text")
+    assert f"{caught.value}\n" in shown
+
+
+def test_the_configuration_page_names_every_key() -> None:
+    page = read("configuration.md")
+    assert {"run.only", "run.ignore", "run.timeout"} == set(re.findall(r"`(run\.\w+)` \|", page))
+    assert all(f"`{weight}`" in page for weight in Weight)
 
 
 @pytest.mark.parametrize(

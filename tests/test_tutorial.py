@@ -1,90 +1,139 @@
-"""The page that shows how a check is written: its example, installed beside vm-preflight and run."""
+"""The page that shows how a check is written: its commands, run as it says, and its examples."""
 
 import json
 import os
 import re
-import tomllib
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from program import vm_preflight
 
-from preflight.discovery import GROUP
-
-PAGE = (Path(__file__).parents[1] / "docs/writing-a-check.md").read_text(encoding="utf-8")
-CURRENT = "sys/class/misc/hw_random/rng_current"
-
-
-def block(language: str) -> str:
-    """Returns the page's first block of code in a language."""
-    found = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    return found[1]
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "docs/examples"
+PAGE = (ROOT / "docs/writing-a-check.md").read_text(encoding="utf-8")
+SWAPS = "Filename\tType\tSize\tUsed\tPriority\n"
+AREA = "/dev/sda2\tpartition\t8388604\t0\t-2\n"
 
 
-@pytest.fixture
-def site(tmp_path: Path) -> Path:
-    """A folder with the example's distribution in it, as an installer leaves one."""
-    folder = tmp_path / "site"
-    metadata = folder / "rng_check-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    points = tomllib.loads(block("toml"))["project"]["entry-points"]
-    assert points.keys() == {GROUP}
-    lines = [f"{name} = {value}" for name, value in points[GROUP].items()]
-    (metadata / "entry_points.txt").write_text("\n".join([f"[{GROUP}]", *lines, ""]))
-    (folder / "rng_check.py").write_text(block("python"))
-    return folder
+def commands() -> Iterator[tuple[str, str]]:
+    """Yields the page's commands in order, each with what the page says that it prints."""
+    for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            command, _, printed = part.partition("\n")
+            yield command, printed
 
 
-def run(site: Path, root: Path, *words: str) -> tuple[int, dict[str, object]]:
-    """Runs the program beside the example, and returns its status and the example's result."""
-    ended = vm_preflight(
-        *("run", "--only", "HardwareRandom", "-o", "json", "--host-root", str(root), *words),
-        PYTHONPATH=f"{site}{os.pathsep}{Path(__file__).parents[1]}",
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """A virtual environment that has what ours has, and into which the page's example can be installed."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True, timeout=60)
+    site = sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
+    (Path(site) / "ours.pth").write_text(
+        "".join(f"import site; site.addsitedir({path!r})\n" for path in sys.path)
     )
-    assert ended.stderr == ""
-    (result,) = json.loads(ended.stdout)["results"]
-    return ended.returncode, result
+    program = folder / "bin/vm-preflight"
+    program.write_text(f"#!{folder}/bin/python\nfrom cli.main import entry\nentry()\n")
+    program.chmod(0o755)
+    # The page's own words do: pip looks for nothing elsewhere, and builds with what is here.
+    pip = {"PIP_PYTHON": f"{folder}/bin/python", "PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0"}
+    path = os.pathsep.join([f"{folder}/bin", str(Path(sys.executable).parent), os.environ["PATH"]])
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VM_PREFLIGHT_")}
+    return {
+        **kept,
+        **pip,
+        "PATH": path,
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider",
+    }
+
+
+def test_the_page_is_true_command_by_command(environment: Mapping[str, str], tmp_path: Path) -> None:
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    run = []
+    for command, printed in commands():
+        ended = subprocess.run(
+            ["bash", "-ec", command],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        assert ended.returncode == 0, f"{command}\n{ended.stdout}"
+        assert not printed or ended.stdout == printed, command
+        run.append(command.split()[0])
+    assert {"install", "vm-preflight", "pip", "python"} <= set(run)
 
 
 @pytest.mark.parametrize(
-    ("contents", "status", "reason"),
+    "file",
+    ["plugins/swap-off", "plugins/swap-off.toml", "hardware-random/rng_check.py"],
+    ids=os.path.basename,
+)
+def test_the_page_shows_the_files_as_they_are(file: str) -> None:
+    assert f"\n{(EXAMPLES / file).read_text()}```\n" in PAGE
+
+
+def test_the_page_names_every_key_and_reason_of_an_executable() -> None:
+    from preflight.executable import OUTCOMES
+    from preflight.plugin_directory import KEYS
+
+    assert {one.reason for one in OUTCOMES} - set(re.findall(r"`([A-Z]\w+)`", PAGE)) == set()
+    assert set(KEYS) - set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)) == set()
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Path:
+    """The example as the page installs it."""
+    folder = tmp_path / "plugins"
+    files = [str(path) for path in (EXAMPLES / "plugins").iterdir()]
+    subprocess.run(["install", "-D", "-t", str(folder), *files], check=True, timeout=60)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("contents", "status", "reason", "message"),
     [
-        ("virtio_rng.0\n", "Pass", "Available"),
-        ("none\n", "Warn", "NoGenerator"),
-        ("", "Warn", "NoGenerator"),
-        (None, "Warn", "NoGenerator"),
+        (SWAPS, "Pass", "Passed", "/proc/swaps lists no swap area"),
+        ("", "Pass", "Passed", "/proc/swaps lists no swap area"),
+        (SWAPS + AREA, "Warn", "SwapOn", "swap is on: /dev/sda2"),
+        (SWAPS + AREA + '/a\\040"b\tfile\t1\t0\t-3\n', "Warn", "SwapOn", 'swap is on: /dev/sda2 /a\\040"b'),
+        (None, "Skip", "Skipped", "no /proc/swaps: this kernel cannot swap"),
     ],
 )
-def test_the_example_is_found_and_answers(
-    site: Path, tmp_path: Path, contents: str | None, status: str, reason: str
+def test_the_executable_answers(
+    plugins: Path, tmp_path: Path, contents: str | None, status: str, reason: str, message: str
 ) -> None:
     root = tmp_path / "root"
-    (root / CURRENT).parent.mkdir(parents=True)
+    (root / "proc").mkdir(parents=True)
     if contents is not None:
-        (root / CURRENT).write_text(contents)
-    returned, result = run(site, root)
-    assert returned == 0
-    assert (result["checkName"], result["status"], result["reason"]) == ("HardwareRandom", status, reason)
-    assert bool(result.get("hint")) is (status != "Pass")
+        (root / "proc/swaps").write_text(contents)
+    words = ("--only", "SwapOff", "--host-root", str(root), "--plugin-dir", str(plugins), "-o", "json")
+    ended = vm_preflight("run", *words)
+    (result,) = json.loads(ended.stdout)["results"]
+    assert (result["status"], result["reason"], result["message"]) == (status, reason, message)
+    assert ("hint" in result) is (status == "Warn")
 
 
-def test_what_cannot_be_read_is_unknown_as_the_page_asks(site: Path, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    (root / CURRENT).mkdir(parents=True)
-    _, result = run(site, root)
-    assert (result["status"], result["reason"]) == ("Unknown", "Unreadable")
-
-
-def test_its_weight_can_be_configured_as_the_page_says(site: Path, tmp_path: Path) -> None:
-    config = tmp_path / "preflight.toml"
-    config.write_text('[checks.HardwareRandom]\nweight = "blocking"\n')
-    returned, result = run(site, tmp_path, "--config", str(config))
-    assert (returned, result["status"], result["passed"]) == (1, "Fail", False)
-
-
-def test_it_is_explained(site: Path) -> None:
-    path = f"{site}{os.pathsep}{Path(__file__).parents[1]}"
-    explained = vm_preflight("checks", "explain", "HardwareRandom", PYTHONPATH=path).stdout
-    assert explained.startswith("HardwareRandom: Can guests get random numbers from hardware?")
-    assert "NoGenerator" in explained
+def test_what_the_executable_cannot_read_is_unknown(plugins: Path, tmp_path: Path) -> None:
+    (tmp_path / "root/proc/swaps").mkdir(parents=True)
+    words = (
+        "--only",
+        "SwapOff",
+        "--host-root",
+        str(tmp_path / "root"),
+        "--plugin-dir",
+        str(plugins),
+        "-o",
+        "json",
+    )
+    (result,) = json.loads(vm_preflight("run", *words).stdout)["results"]
+    assert (result["status"], result["reason"]) == ("Unknown", "UndefinedStatus")
+    assert "exit status 4" in result["message"]

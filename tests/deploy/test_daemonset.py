@@ -1,10 +1,13 @@
 """What `deploy/daemonset.yaml` gives to which container: read as the controller reads it."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from controlplane import ControlPlane
 
 MANIFEST = Path(__file__).parents[2] / "deploy" / "daemonset.yaml"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -98,3 +101,23 @@ def test_images_are_the_controllers_to_fill_in(containers: dict[str, Any]) -> No
 def test_everything_is_bounded(containers: dict[str, Any]) -> None:
     assert all("memory" in one["resources"]["limits"] for one in containers.values())
     assert all(one["securityContext"]["readOnlyRootFilesystem"] for one in containers.values())
+
+
+def test_settings_and_checks_of_ones_own_are_a_matter_of_taking_away_comments(
+    installed: ControlPlane,
+) -> None:
+    manifest = yaml.safe_load(re.sub(r"^( *)#(?=-|  )", r"\1", MANIFEST.read_text(), flags=re.MULTILINE))
+    pod = manifest["spec"]["template"]["spec"]
+    probe = pod["containers"][0]
+    own = {path: volume for path, volume in mounted(pod, probe).items() if "configMap" in volume}
+    assert {path: volume["configMap"]["name"] for path, volume in own.items()} == {
+        "/etc/vm-preflight/config": "vm-preflight-config",
+        "/etc/vm-preflight/plugins": "vm-preflight-plugins",
+    }
+    assert own["/etc/vm-preflight/plugins"]["configMap"]["defaultMode"] == 0o755
+    assert "--plugin-dir=/etc/vm-preflight/plugins" in probe["args"]
+    assert "--config=/etc/vm-preflight/config/preflight.toml" in probe["args"]
+    page = (MANIFEST.parents[1] / "docs/operations.md").read_text()
+    assert "create configmap vm-preflight-config -n vm-system --from-file=preflight.toml" in page
+    assert "create configmap vm-preflight-plugins -n vm-system --from-file=docs/examples/plugins" in page
+    installed.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", stdin=json.dumps(manifest))
