@@ -145,6 +145,7 @@ def _nested(facts: Facts, none: str) -> Explanation | None:
 
     Every hypervisor for x86 tells by a bit of CPUID that it is one; without that bit, the name of a cloud is
     that of its bare metal. On other architectures there is no such bit, but only a VM lacks the extension.
+    Where the log still has the start, it would have told of a firmware that switched the extension off.
     """
     outer = _outer(facts)
     told = facts.cpu.has("hypervisor") or (facts.raw is not None and "hypervisor" in facts.raw.flags)
@@ -156,7 +157,7 @@ def _nested(facts: Facts, none: str) -> Explanation | None:
         Cause.NESTED_NOT_EXPOSED,
         f"{none}; this machine is a VM under {outer.name}, which does not pass virtualization through",
         outer.hint_on(facts.architecture),
-        ask_cpu=facts.architecture in _X86 and not facts.asked,
+        ask_cpu=facts.architecture in _X86 and not facts.asked and not first(facts.log, Topic.HYPERVISOR),
         evidence={"hypervisor": outer.name},
     )
 

@@ -262,6 +262,15 @@ def test_the_cpu_is_not_asked_where_the_log_tells() -> None:
     assert machine.started == []
 
 
+def test_the_cpu_is_not_asked_where_the_log_still_has_its_start() -> None:
+    machine = asked(unregistered(x86("hypervisor"), vendor="QEMU\n"), b"hypervisor vmx\n")
+    machine.log = ["Hypervisor detected: KVM"]
+    assert why(machine).cause is Cause.NESTED_NOT_EXPOSED
+    assert machine.started == []
+    machine.log = []
+    assert why(machine).cause is Cause.DISABLED_BY_FIRMWARE
+
+
 def test_a_cpu_that_cannot_be_asked_accuses_nobody() -> None:
     found = why(asked(unregistered(x86()), b""))
     assert found.cause is Cause.NO_VIRTUALIZATION
