@@ -11,7 +11,9 @@ from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown, warning
 
-BACKENDS = ("kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr")
+BACKENDS = ("kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr", "kvm")
+"""Modules that register KVM; on arm64, s390x, riscv64 and loongarch64 it is kvm itself."""
+
 PAGING = {"kvm_intel": "ept", "kvm_amd": "npt"}
 
 REGISTERED = passing("Registered")
@@ -39,7 +41,8 @@ def kvm_modules(host: Host, run: Run) -> Finding:
     if minor is None:
         if not text(host, "/proc/misc") and not host.exists("/sys/class/misc"):
             return UNREADABLE("neither /proc/misc nor /sys/class/misc can be read")
-        return NOT_REGISTERED("KVM is not registered with the kernel: /proc/misc does not list it")
+        where = "/proc/misc" if text(host, "/proc/misc") else "/sys/class/misc"
+        return NOT_REGISTERED(f"KVM is not registered with the kernel: {where} does not list it")
     backend = next((name for name in BACKENDS if host.exists(f"/sys/module/{name}")), "")
     if not backend:
         return REGISTERED(f"KVM is registered (10:{minor}); the backend is built in and tells no name")

@@ -104,13 +104,18 @@ def test_without_descriptors_nothing_is_said_of_the_device(module: ModuleType, c
         ),
         ({"/proc/misc": "232 kvm\n", "/sys/module/kvm_pvm/x": ""}, modules.REGISTERED, "backend kvm_pvm"),
         (
+            {"/proc/misc": "232 kvm\n", "/sys/module/kvm/parameters/nested": "1\n"},
+            modules.REGISTERED,
+            "backend kvm, nested=1",
+        ),
+        (
             {"/proc/misc": "232 kvm\n", "/sys/module/kvm_amd/parameters/npt": "0\n"},
             modules.NO_HARDWARE_PAGING,
             "paged in software",
         ),
         ({"/proc/misc": "10 kvm_intel\n"}, modules.NOT_REGISTERED, "does not list"),
         ({"/sys/class/misc/kvm/dev": "10:232\n"}, modules.REGISTERED, "10:232"),
-        ({"/sys/class/misc/tun/dev": "10:200\n"}, modules.NOT_REGISTERED, "not registered"),
+        ({"/sys/class/misc/tun/dev": "10:200\n"}, modules.NOT_REGISTERED, "/sys/class/misc does not list"),
         ({}, modules.UNREADABLE, "neither"),
     ],
 )
