@@ -80,7 +80,7 @@ PPC64LE = Architecture(
     emulator="qemu-system-ppc64",
     emulator_package="qemu-system-ppc",
     console="hvc0",
-    options=("-machine", "pseries,cap-ccf-assist=off"),
+    options=(),
     packages=("python3-psutil", "libvirt-clients"),
     modules=("kvm", "kvm_hv", "tun", "vhost_net"),
     references=("virt-host-validate",),

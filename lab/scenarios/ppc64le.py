@@ -1,6 +1,7 @@
-"""ppc64le: a partition (pSeries) whose hypervisor offers nesting, or does not. QEMU emulates that whole.
+"""ppc64le: bare metal (PowerNV), and a partition (pSeries) whose hypervisor offers nesting, or does not.
 
-There ``/dev/kvm`` comes with the module kvm; VMs are made by kvm_hv, which asks the hypervisor.
+QEMU emulates all three whole. The module kvm brings ``/dev/kvm``; VMs are made by kvm_hv, which in a
+partition asks the hypervisor.
 """
 
 from lab.architecture import PPC64LE, Kernel
@@ -11,7 +12,10 @@ BOOKWORM, TRIXIE, FORKY = (
     Kernel(PPC64LE, suite, "linux-image-powerpc64le") for suite in ("bookworm", "trixie", "forky")
 )
 
-NESTING, NO_NESTING = ("-machine", "cap-nested-hv=true", "-cpu", "POWER9"), ("-cpu", "POWER9")
+_PARTITION = "pseries,cap-ccf-assist=off"
+NESTING = ("-machine", f"{_PARTITION},cap-nested-hv=true", "-cpu", "POWER9")
+NO_NESTING, HASH = (("-machine", _PARTITION, "-cpu", cpu) for cpu in ("POWER9", "POWER8"))
+METAL = ("-machine", "powernv9", "-cpu", "POWER9")
 
 DEVICES = ("modprobe tun", "modprobe vhost_net")
 LOADED = (*DEVICES, "modprobe kvm_hv")
@@ -34,6 +38,14 @@ def _machine(
 
 SCENARIOS = (
     _machine("works", runs(PARTITION, "grep -q Radix /proc/cpuinfo"), *LOADED, order=0),
+    _machine("works-metal", runs("grep -q PowerNV /proc/cpuinfo"), *LOADED, machine=METAL, order=1),
+    _machine(
+        "metal-kvm-alone",
+        fails("ModuleNotLoaded", REFUSED, "grep -q PowerNV /proc/cpuinfo", LOADABLE),
+        *DEVICES,
+        "modprobe kvm",
+        machine=METAL,
+    ),
     _machine("works-two-cpus", runs("test $(nproc) = 2"), *LOADED, machine=(*NESTING, "-smp", "2")),
     _machine("works-6.12", runs(PARTITION), *LOADED, kernel=TRIXIE),
     _machine("works-newest", runs(PARTITION), *LOADED, kernel=FORKY),
@@ -56,7 +68,7 @@ SCENARIOS = (
         fails("NestedNotExposed", REFUSED, "grep -q 'MMU.*Hash' /proc/cpuinfo", mentions=("hash",)),
         *DEVICES,
         "! modprobe kvm_hv",
-        machine=("-cpu", "POWER8"),
+        machine=HASH,
     ),
     _machine(
         "not-loaded",
