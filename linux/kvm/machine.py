@@ -141,8 +141,8 @@ class VM(_Closing):
         """The machine type: 0, but where the kernel refuses that.
 
         On aarch64 the size of guest addresses, where it is below the default (arch/arm64/kvm/mmu.c,
-        ``kvm_init_ipa_range``); on mips one by the virtualization extension, which Linux before 5.12 takes by
-        its number only (arch/mips/kvm/mips.c, ``kvm_arch_init_vm``).
+        ``kvm_init_ipa_range``); on mips one by the virtualization extension, which older kernels take by its
+        number only (arch/mips/kvm/mips.c, ``kvm_arch_init_vm``).
         """
         machine = self.requests.machine
         if machine.startswith("aarch64"):
