@@ -96,6 +96,10 @@ _PATTERNS: tuple[tuple[Topic, str], ...] = (
 )
 """Topics and the words, in lower case, that stayed the same over the years."""
 
+MAX_LINE = 2048
+"""Characters of a message that are looked at: the kernel's own end there (kernel/printk/internal.h,
+PRINTK_MESSAGE_MAX), and a pattern takes time that grows with their square."""
+
 MAX_MESSAGE = 200
 """Characters of a message that are kept."""
 
@@ -122,7 +126,7 @@ def find(lines: Iterable[str]) -> list[Message]:
     found: dict[Message, None] = {}
     patterns = [(topic, re.compile(pattern)) for topic, pattern in _PATTERNS]
     for line in lines:
-        lowered = line.strip().lower()
+        lowered = line.strip()[:MAX_LINE].lower()
         if not any(word in lowered for word in _MAYBE):
             continue
         topic = next((topic for topic, pattern in patterns if pattern.search(lowered)), None)
