@@ -9,8 +9,11 @@ from linux.kernel_log import Topic, first
 _INITCALLS = {
     "kvm_intel": ("vmx_init", "vt_init"),
     "kvm_amd": ("svm_init",),
-    "kvm": ("kvm_init", "kvm_x86_init", "kvm_arm_init", "arm_init", "kvm_s390_init", "riscv_kvm_init"),
     "kvm_hv": ("kvmppc_book3s_init_hv",),
+    "kvm": (
+        *("kvm_x86_init", "kvm_arm_init", "arm_init", "kvm_s390_init", "riscv_kvm_init"),
+        *("kvm_loongarch_init", "kvmppc_book3s_init"),
+    ),
 }
 """What starts a module, built in or not, as ``initcall_blacklist=`` names it (arch/…/kvm, module_init)."""
 
@@ -21,21 +24,30 @@ _PERSIST = "to have it after each boot: echo {0} > /etc/modules-load.d/kvm.conf"
 
 def explain(facts: Facts, module: str) -> Explanation:
     """Explains it from the command line, the lists of modules and modprobe's configuration."""
-    known = facts.modules
-    kept = next((name for name in _INITCALLS.get(module, ()) if name in _initcalls(facts)), "")
-    if kept:
-        parameter = f"initcall_blacklist={kept}"
-        return Explanation(
-            Cause.DISABLED_BY_KERNEL_PARAMETER,
-            f"the kernel command line has {parameter}, which keeps {module} from starting",
-            take_off(parameter),
-            evidence={"/proc/cmdline": parameter},
-        )
+    kept = kept_from_starting(facts, module)
+    if kept is not None:
+        return kept
     if is_built_in(facts, module):
         return not_started(facts, module, "built in")
-    if module in known.loaded:
+    if module in facts.modules.loaded:
         return not_started(facts, module, "loaded")
     return _missing(facts, module) or _forbidden(facts, module) or _not_loaded(facts, module)
+
+
+def kept_from_starting(facts: Facts, module: str) -> Explanation | None:
+    """Explains that the kernel was told not to start a module, or one that it needs, built in or not."""
+    told = facts.parameters.listed("initcall_blacklist")
+    for name in _chain(facts, module):
+        for call in _INITCALLS.get(name, ()):
+            if call in told:
+                parameter = f"initcall_blacklist={call}"
+                return Explanation(
+                    Cause.DISABLED_BY_KERNEL_PARAMETER,
+                    f"the kernel command line has {parameter}, which keeps {_needed(name, module)} from starting",
+                    take_off(parameter),
+                    evidence={"/proc/cmdline": parameter},
+                )
+    return None
 
 
 def module_of(facts: Facts, architecture: Architecture) -> str:
@@ -49,10 +61,6 @@ def module_of(facts: Facts, architecture: Architecture) -> str:
 def is_built_in(facts: Facts, module: str) -> bool:
     """Whether the kernel has a module built in, as far as its lists tell."""
     return module in (facts.modules.builtin or ()) or facts.modules.options.get(module) == "y"
-
-
-def _initcalls(facts: Facts) -> list[str]:
-    return facts.parameters.listed("initcall_blacklist")
 
 
 def _chain(facts: Facts, module: str) -> tuple[str, ...]:

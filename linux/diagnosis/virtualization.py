@@ -261,6 +261,9 @@ def _without_flags_to_see(facts: Facts, architecture: Architecture) -> Explanati
     if architecture.modules and not words:
         return module_cause.explain(facts, module_cause.module_of(facts, architecture))
     if not words:
+        kept = module_cause.kept_from_starting(facts, "kvm")
+        if kept is not None:
+            return kept
         # What is built in and has parameters, as KVM does, stands in /sys/module (kernel: kernel/params.c).
         there = "kvm" in facts.modules.loaded or module_cause.is_built_in(facts, "kvm")
         if facts.modules.options.get("kvm") == "n" or (facts.modules.listed and not there):

@@ -477,6 +477,18 @@ TABLE: dict[str, tuple[Facts, Cause, str]] = {
         Cause.DISABLED_BY_KERNEL_PARAMETER,
         "kvm-arm.mode=none",
     ),
+    "arm64, initcall_blacklist": (
+        other(
+            "aarch64", ARM, parameters=line("initcall_blacklist=kvm_arm_init"), modules=Modules(listed=True)
+        ),
+        Cause.DISABLED_BY_KERNEL_PARAMETER,
+        "kvm_arm_init",
+    ),
+    "initcall_blacklist of what it needs": (
+        machine(parameters=line("initcall_blacklist=kvm_x86_init")),
+        Cause.DISABLED_BY_KERNEL_PARAMETER,
+        "kvm, which kvm_intel needs,",
+    ),
     "arm64 without KVM": (
         other("aarch64", ARM, modules=Modules(listed=True)),
         Cause.MODULE_MISSING,
