@@ -43,7 +43,7 @@ def kept_from_starting(facts: Facts, module: str) -> Explanation | None:
                 parameter = f"initcall_blacklist={call}"
                 return Explanation(
                     Cause.DISABLED_BY_KERNEL_PARAMETER,
-                    f"the kernel command line has {parameter}, which keeps {_needed(name, module)} from starting",
+                    f"the kernel command line has {parameter}: {_needed(name, module)} cannot start",
                     take_off(parameter),
                     evidence={"/proc/cmdline": parameter},
                 )
