@@ -70,6 +70,7 @@ def misconfigured(name: str, problem: str, hint: str | None = None) -> Check:
         question="Why can this check not be run?",
         reads=(),
         source="the check's installation",
+        description=problem,
     )
 
 

@@ -17,7 +17,8 @@ OUTPUT_TOO_LARGE = unknown(
 )
 DEPENDENCY_FAILED = skipping("DependencyFailed")
 BAD_CONFIGURATION = unknown(
-    "BadConfiguration", hint="reinstall or uninstall the named distribution, or use --ignore NAME"
+    "BadConfiguration",
+    hint="mend or remove what the message names, or leave the check out with --ignore NAME",
 )
 
 RUNNER_OUTCOMES = (TIMED_OUT, CRASHED, KILLED, OUTPUT_TOO_LARGE, DEPENDENCY_FAILED, BAD_CONFIGURATION)
