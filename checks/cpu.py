@@ -21,11 +21,16 @@ FLAG_ON_SOME_CPUS = failing(
     "FlagOnSomeCPUs",
     hint="update firmware, enable virtualization for all sockets; grep -cwE 'vmx|svm' /proc/cpuinfo; nproc",
 )
+SEE_GUESTS = "sudo vm-preflight run, which may see whether guests run without the flag"
+FLAG_MISSING_UNDECIDED = unknown("FlagMissing", hint=SEE_GUESTS)
+FLAG_ON_SOME_UNDECIDED = unknown("FlagOnSomeCPUs", hint=SEE_GUESTS)
 WORKS_WITHOUT_FLAG = warning(
     "WorksWithoutFlag", hint="nothing to do: guests run; a tool that looks for flags only is wrong"
 )
 NOT_APPLICABLE = skipping("NotApplicable")
 UNREADABLE = unknown("Unreadable", hint="head /proc/cpuinfo; in a container, mount the host's /proc")
+
+_UNDECIDED = "but KVM is registered with the kernel, and whether guests run could not be told"
 
 MAX_NAMED = 8
 """CPUs that a message names."""
@@ -39,6 +44,8 @@ MAX_NAMED = 8
         FLAG_PRESENT,
         FLAG_MISSING,
         FLAG_ON_SOME_CPUS,
+        FLAG_MISSING_UNDECIDED,
+        FLAG_ON_SOME_UNDECIDED,
         WORKS_WITHOUT_FLAG,
         NOT_APPLICABLE,
         UNREADABLE,
@@ -52,7 +59,10 @@ def cpu(host: Host, run: Run) -> Finding:
     info = lookup.processors(host)
     architecture = lookup.architecture(host, info)
     known = ARCHITECTURES.get(architecture)
-    works = "KVM" in run.findings and run.findings["KVM"].outcome.status is Status.PASS
+    status = run.findings["KVM"].outcome.status if "KVM" in run.findings else None
+    works = status is Status.PASS
+    # Registered with the kernel, and we may not use it: there are machines that run guests without a flag.
+    undecided = status is Status.UNKNOWN and lookup.registered(host) is not None
     if known is not None and not known.flags:
         return NOT_APPLICABLE(f"{architecture} has no flag for virtualization in {PATH}")
     if known is None or not info.flags:
@@ -66,12 +76,16 @@ def cpu(host: Host, run: Run) -> Finding:
         return FLAG_PRESENT(f"all {len(able)} CPUs have {flag}{name}", evidence=evidence)
     if not able:
         message = f"none of {len(info.flags)} CPUs has {known.feature}{name}"
+        if undecided:
+            return FLAG_MISSING_UNDECIDED(f"{message}; {_UNDECIDED}", evidence=evidence)
         return (WORKS_WITHOUT_FLAG if works else FLAG_MISSING)(
             f"{message}; but guests run" if works else message, evidence=evidence
         )
     unable = [str(number) for number in info.flags if number not in frozenset(able)]
     message = f"{len(unable)} of {len(info.flags)} CPUs lack {known.feature}: {', '.join(unable[:MAX_NAMED])}"
     message += " …" if len(unable) > MAX_NAMED else ""
+    if undecided:
+        return FLAG_ON_SOME_UNDECIDED(f"{message}; {_UNDECIDED}", evidence=evidence)
     return (WORKS_WITHOUT_FLAG if works else FLAG_ON_SOME_CPUS)(
         f"{message}; but guests run" if works else message, evidence=evidence
     )

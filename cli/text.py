@@ -7,6 +7,7 @@ MARKS = {Status.PASS: "✔", Status.WARN: "!", Status.FAIL: "✘", Status.SKIP: 
 COLOURS = {Status.PASS: "32", Status.WARN: "33", Status.FAIL: "31", Status.SKIP: "2", Status.UNKNOWN: "35"}
 BOLD = "1"
 NARROWEST = 60
+INDENT = " " * 12
 
 
 def plain(report: Report) -> str:
@@ -32,24 +33,35 @@ def wants_hint(result: Result) -> bool:
 
 
 def table(report: Report, *, width: int, colour: bool) -> str:
-    """Returns the report for a terminal ``width`` columns wide, in ANSI colours if ``colour``."""
+    """Returns the report for a terminal ``width`` columns wide, in ANSI colours if ``colour``.
+
+    What is fine takes a line and stands first; what fails the node stands last, just above the verdict, where
+    the eye is when the command has ended. A hint is never broken and has nothing in it but its own text.
+    """
 
     def paint(text: str, code: str) -> str:
         return f"\033[{code}m{text}\033[0m" if colour else text
 
     names = max([len(result.check_name) for result in report.results] or [0])
-    indent = 2 + 2 + 8 + names + 2
     lines = [paint(f"Can {one_line(report.node)} run virtual machines?", BOLD), ""]
-    for result in report.results:
+    for result in sorted(report.results, key=_severity):
         mark = paint(f"{MARKS[result.status]} {result.status.value:<7}", COLOURS[result.status])
-        reason = result.reason if result.passed else paint(result.reason, BOLD)
-        lines.append(f"  {mark} {result.check_name:<{names}}  {reason}")
-        lines += [" " * indent + line for line in fold(result.message, width - indent)]
-        if result.hint and wants_hint(result):
-            lines.append(" " * indent + paint("→ " + one_line(result.hint), BOLD))
+        start = f"  {mark} {result.check_name:<{names}}  "
+        if not wants_hint(result):
+            room = max(width, NARROWEST) - names - len("  ✔ Unknown   ")
+            lines.append(start + one_line(f"{result.reason}: {result.message}", room))
+            continue
+        lines.append(start + (result.reason if result.passed else paint(result.reason, BOLD)))
+        lines += [INDENT + line for line in fold(result.message, width - len(INDENT))]
+        if result.hint:
+            lines.append(INDENT + paint("→ " + one_line(result.hint), BOLD))
     good, line = verdict(report)
     lines += ["", paint(f"{'✔' if good else '✘'} {line}", COLOURS[Status.PASS if good else Status.FAIL])]
     return "\n".join(lines)
+
+
+def _severity(result: Result) -> int:
+    return 2 if not result.passed else 1 if wants_hint(result) else 0
 
 
 def fold(text: str, width: int) -> list[str]:

@@ -7,10 +7,11 @@ from memoryhost import MemoryHost
 from checks import cpu as module
 from checks.cpu import cpu
 from preflight.check import Run
-from preflight.result import Finding, Outcome, Status, failing, passing
+from preflight.result import Finding, Outcome, Status, failing, passing, unknown
 
 WORKS = {"KVM": Finding(passing("GuestRan"), "")}
 BROKEN = {"KVM": Finding(failing("DeviceMissing", hint="mknod"), "")}
+REFUSED = {"KVM": Finding(unknown("PermissionDenied", hint="sudo"), "")}
 SOME = machines.x86("svm", cpus=1) + "\n" + "\n".join(machines.x86(cpus=3).split("\n\n")[1:])
 
 TABLE = [
@@ -39,8 +40,25 @@ def test_cpu(text: str, findings: dict[str, Finding], outcome: Outcome, words: s
     assert words in finding.message
 
 
-def test_every_outcome_is_in_the_table() -> None:
-    assert {row[2] for row in TABLE} == set(cpu.outcomes)
+UNDECIDED = [
+    (machines.x86(), module.FLAG_MISSING_UNDECIDED),
+    (SOME, module.FLAG_ON_SOME_UNDECIDED),
+]
+
+
+@pytest.mark.parametrize(("text", "outcome"), UNDECIDED)
+def test_a_permission_that_is_lacking_is_not_the_nodes_failure(text: str, outcome: Outcome) -> None:
+    host = MemoryHost({"/proc/cpuinfo": text, "/proc/misc": "232 kvm\n"})
+    finding = cpu(host, Run(findings=REFUSED))
+    assert finding.outcome is outcome
+    assert "KVM is registered" in finding.message
+    assert cpu(host, Run(findings=BROKEN)).outcome.status is Status.FAIL
+    del host.nodes["/proc/misc"]
+    assert cpu(host, Run(findings=REFUSED)).outcome.status is Status.FAIL
+
+
+def test_every_outcome_is_in_a_table() -> None:
+    assert {row[2] for row in TABLE} | {row[1] for row in UNDECIDED} == set(cpu.outcomes)
 
 
 def test_never_fails_where_a_guest_ran() -> None:

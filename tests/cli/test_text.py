@@ -66,3 +66,43 @@ def test_control_characters_do_not_reach_the_terminal():
     hostile = Result("KVM", Status.FAIL, False, "R", "\033[2Jgone\rhidden", "a\x00b")
     for shown in (plain(report(hostile, node="\033[31mx")), table(report(hostile), width=80, colour=False)):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", shown)
+
+
+def test_what_fails_the_node_stands_last_above_the_verdict():
+    """Where the eye is when the command has ended; what is fine takes one line."""
+    shown = table(report(*EVERY_STATUS), width=80, colour=False).splitlines()
+    assert shown == [
+        "Can worker-0 run virtual machines?",
+        "",
+        "  ✔ Pass    CPU        FlagPresent: vmx on all 2 CPUs",
+        "  - Skip    Emulation  NotNeeded: KVM works",
+        "  ! Warn    VhostNet   DeviceMissing",
+        "            /dev/vhost-net is not there",
+        "            → modprobe vhost_net",
+        "  ✘ Fail    KVM        DeviceMissing",
+        "            /dev/kvm: No such file or directory",
+        "            → mknod /dev/kvm c 10 232",
+        "  ? Unknown Tun        AccessDenied",
+        "            open /dev/net/tun: EPERM",
+        "            → run as root",
+        "",
+        "✘ No: KVM, Tun did not pass.",
+    ]
+
+
+@pytest.mark.parametrize("width", [1, 60, 80, 200])
+def test_what_is_fine_never_takes_more_than_a_line(width):
+    long = Result("Nested", Status.PASS, True, "NestingWorks", "word " * 100 + "end")
+    lines = table(report(long), width=width, colour=False).splitlines()
+    (line,) = [line for line in lines if "Nested" in line]
+    assert len(line) <= max(width, 60)
+    assert line.endswith("…")
+    assert "end" in plain(report(long))
+
+
+@pytest.mark.parametrize("width", [20, 80, 300])
+def test_a_hint_has_nothing_in_it_but_its_own_text(width):
+    command = "printf 'a \\n' > /etc/x && " + "y" * 200
+    coloured = table(report(Result("KVM", Status.FAIL, False, "R", "m", command)), width=width, colour=True)
+    (line,) = [line for line in coloured.splitlines() if "→" in line]
+    assert line.partition("→ ")[2] == command + "\033[0m"
