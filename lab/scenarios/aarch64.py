@@ -31,9 +31,18 @@ def _machine(
     cmdline: str = "",
     user: tuple[str, ...] = (),
     order: int = 2,
+    tree: str = "",
 ) -> Scenario:
     return Scenario(
-        f"aarch64/{name}", kernel, truth, machine, cmdline, (*DEVICES, *setup), user=user, order=order
+        f"aarch64/{name}",
+        kernel,
+        truth,
+        machine,
+        cmdline,
+        (*DEVICES, *setup),
+        user=user,
+        order=order,
+        tree=tree,
     )
 
 
@@ -42,7 +51,12 @@ def _says(words: str) -> str:
 
 
 SCENARIOS = (
-    _machine("works", runs(AT_EL2, _says("Hyp mode initialized"), CPU="Skip NotApplicable"), order=0),
+    _machine(
+        "works",
+        runs(AT_EL2, _says("Hyp mode initialized"), CPU="Skip NotApplicable"),
+        order=0,
+        tree="lab-arm64",
+    ),
     _machine("works-vhe", runs(AT_EL2, _says("VHE mode initialized")), machine=VHE, order=1),
     _machine(
         "works-gicv2",
@@ -91,6 +105,7 @@ SCENARIOS = (
         fails("NestedNotExposed", ABSENT, AT_EL1, mentions=("KVM/QEMU", "EL1")),
         machine=EL1,
         order=0,
+        tree="lab-arm64-el1",
     ),
     _machine(
         "el1-log-cleared",
@@ -104,6 +119,7 @@ SCENARIOS = (
         fails("DisabledByKernelParameter", ABSENT, AT_EL2, mentions=("kvm-arm.mode=none",)),
         cmdline="kvm-arm.mode=none",
         order=0,
+        tree="lab-arm64-mode-none",
     ),
     _machine(
         "mode-none-and-el1",

@@ -32,8 +32,9 @@ def _machine(
     kernel: Kernel = BOOKWORM,
     cmdline: str = "",
     order: int = 2,
+    tree: str = "",
 ) -> Scenario:
-    return Scenario(f"ppc64le/{name}", kernel, truth, machine, cmdline, setup, order=order)
+    return Scenario(f"ppc64le/{name}", kernel, truth, machine, cmdline, setup, order=order, tree=tree)
 
 
 SCENARIOS = (
@@ -62,6 +63,7 @@ SCENARIOS = (
         "! modprobe kvm_hv",
         machine=NO_NESTING,
         order=0,
+        tree="lab-ppc64le-no-nesting",
     ),
     _machine(
         "no-nesting-hash",
@@ -75,6 +77,7 @@ SCENARIOS = (
         fails("ModuleNotLoaded", ABSENT, LOADABLE, mentions=("modprobe kvm_hv",)),
         *DEVICES,
         order=0,
+        tree="lab-ppc64le-not-loaded",
     ),
     _machine(
         "kvm-alone",

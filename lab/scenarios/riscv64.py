@@ -24,8 +24,9 @@ def _machine(
     kernel: Kernel = FORKY,
     cmdline: str = "",
     order: int = 2,
+    tree: str = "",
 ) -> Scenario:
-    return Scenario(f"riscv64/{name}", kernel, truth, machine, cmdline, setup, order=order)
+    return Scenario(f"riscv64/{name}", kernel, truth, machine, cmdline, setup, order=order, tree=tree)
 
 
 SCENARIOS = (
@@ -37,6 +38,7 @@ SCENARIOS = (
         fails("ModuleNotLoaded", ABSENT, FLAG, UNREGISTERED, "modprobe kvm", mentions=("modprobe kvm",)),
         *DEVICES,
         order=0,
+        tree="lab-riscv64-not-loaded",
     ),
     _machine(
         "no-extension",
@@ -44,6 +46,7 @@ SCENARIOS = (
         *DEVICES,
         machine=NO_H,
         order=0,
+        tree="lab-riscv64-no-extension",
     ),
     _machine(
         "no-extension-tried",

@@ -18,7 +18,9 @@ CANNOT = fails(
 )
 
 SCENARIOS = (
-    Scenario("s390x/no-sie", BOOKWORM, CANNOT, ("-cpu", "max"), setup=DEVICES, order=0),
+    Scenario(
+        "s390x/no-sie", BOOKWORM, CANNOT, ("-cpu", "max"), setup=DEVICES, order=0, tree="lab-s390x-no-sie"
+    ),
     Scenario("s390x/no-sie-tried", BOOKWORM, CANNOT, ("-cpu", "max"), setup=(*DEVICES, "! modprobe kvm")),
     Scenario("s390x/no-sie-newest", FORKY, CANNOT, ("-cpu", "max"), setup=DEVICES),
 )
