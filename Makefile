@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SECONDS ?= 60
 
 define NEXT
 
@@ -15,7 +16,7 @@ endef
 export NEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format demo docs bench lab tools lock clean
+.PHONY: help setup run test lint format demo docs bench fuzz lab tools lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -40,7 +41,7 @@ lint: $(STAMP) ## formatting, rules, types, borders of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/support bench lab requirements
+	$(BIN)/mypy tests/support tests/fuzz bench lab requirements
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## format and fix what can be fixed
@@ -56,6 +57,12 @@ docs: $(STAMP) ## write docs/checks.md anew from the declarations of the checks
 bench: $(STAMP) ## side-by-side measurements against the reference tools
 	@$(BIN)/python bench/bench.py
 
+fuzz: $(STAMP) ## fuzz every parser for SECONDS=60, by coverage where atheris installs (docs/fuzzing.md)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null \
+	  || $(BIN)/pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes \
+	    -r requirements/fuzz.txt || echo "atheris does not install here: inputs are made without it" >&2
+	@$(BIN)/python tests/fuzz/fuzz.py $(SECONDS) $(TARGETS)
+
 lab: $(STAMP) ## machines with real kernels under emulation, judged; ARGS='x86/*' chooses, ARGS=--help
 	@$(BIN)/python -m lab $(ARGS)
 
@@ -66,4 +73,4 @@ lock: $(STAMP) ## renew requirements/*.txt from pyproject.toml
 	@$(BIN)/python requirements/lock.py
 
 clean: ## remove what was made here (the tools' cache stays)
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache build dist

@@ -20,15 +20,19 @@ OPTIONS = [
 
 
 def main() -> None:
-    """Writes runtime.txt (what the image installs), dev.txt (that and the tests' tools) and build.txt."""
+    """Writes runtime.txt (what the image installs), dev.txt (that and the tests' tools), build.txt and fuzz.txt.
+
+    The last is apart: it installs on some platforms only, and ``make fuzz`` does without it.
+    """
     with tempfile.TemporaryDirectory() as directory:
         venv.create(directory, with_pip=True)
         pip_compile = Path(directory, "bin", "pip-compile")
         subprocess.run([pip_compile.with_name("pip"), "install", "--quiet", "pip-tools"], check=True)
-        for name, extra in (
-            ("runtime", []),
-            ("dev", ["--extra=dev"]),
-            ("build", ["--build-deps-for=wheel", "--only-build-deps"]),
+        for name, source, extra in (
+            ("runtime", "pyproject.toml", []),
+            ("dev", "pyproject.toml", ["--extra=dev"]),
+            ("build", "pyproject.toml", ["--build-deps-for=wheel", "--only-build-deps"]),
+            ("fuzz", "requirements/fuzz.in", []),
         ):
             output = HERE / f"{name}.txt"
             command: list[str | Path] = [
@@ -37,7 +41,7 @@ def main() -> None:
                 *sys.argv[1:],
                 *extra,
                 f"--output-file={output}",
-                "pyproject.toml",
+                source,
             ]
             subprocess.run(command, check=True, cwd=HERE.parent)
 
