@@ -4,6 +4,7 @@ It never decides how the check ended: the exit status alone does. So whatever is
 is told, but makes no other answer.
 """
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -36,9 +37,6 @@ def parse(output: bytes) -> Said:
     line = text.partition(b"\n")[0][: 8 * MAX_MESSAGE].decode("utf-8", "replace")
     if not text.startswith(b"{"):
         return Said(_message(line))
-    # Imported here: no host without executable checks needs it.
-    import json
-
     try:
         fields: dict[str, object] = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:

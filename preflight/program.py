@@ -8,6 +8,7 @@ the process group of the check: who ends the check ends it too, and all that it 
 import os
 import select
 import signal
+import subprocess  # only where there are executable checks is this module imported, once for all runs
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -49,9 +50,6 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Ended:
     Raises:
         OSError: It cannot be started.
     """
-    # Imported here: it takes longer than a whole run, and only hosts with executable checks need it.
-    import subprocess
-
     empty, end = os.pipe()  # not /dev/null: what stands in /dev may be what is wrong
     os.close(end)
     try:
