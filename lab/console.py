@@ -1,14 +1,15 @@
 """How a machine hands over what happened in it, on a console where the kernel and firmware write too: pure.
 
-A record is lines ``~lab NUMBER BASE64`` and at last ``~lab end LINES CRC32``. Lines that are not of this form
-are somebody else's. It imports the standard library only: it runs inside and outside.
+A record is lines ``~lab NUMBER LENGTH BASE64`` and at last ``~lab end LINES CRC32``, all of them twice:
+a line can be written into. Lines that are not of this form are somebody else's. It imports the standard
+library only: it runs inside and outside.
 """
 
 import base64
 import re
 import zlib
 
-_PART = re.compile(r"~lab (\d{1,9}) ([A-Za-z0-9+/=]+)\s*$", re.ASCII)
+_PART = re.compile(r"~lab (\d{1,9}) (\d{1,4}) ([A-Za-z0-9+/=]+)\s*$", re.ASCII)
 _END = re.compile(r"~lab end (\d{1,9}) (\d{1,10})\s*$", re.ASCII)
 
 _LINE = 720
@@ -26,8 +27,9 @@ def encode(record: bytes) -> str:
     """Makes the lines of a record."""
     packed = base64.b64encode(zlib.compress(record)).decode("ascii")
     parts = [packed[start : start + _LINE] for start in range(0, len(packed), _LINE)]
-    lines = [f"~lab {number} {part}" for number, part in enumerate(parts)]
-    return "\n".join((*lines, f"~lab end {len(parts)} {zlib.crc32(record)}", ""))
+    lines = [f"~lab {number} {len(part)} {part}" for number, part in enumerate(parts)]
+    lines.append(f"~lab end {len(parts)} {zlib.crc32(record)}")
+    return "\n".join((*lines, *lines, ""))
 
 
 def decode(console: str) -> bytes:
@@ -37,14 +39,17 @@ def decode(console: str) -> bytes:
         DamagedError: There is none, or a part of it is missing or was written over.
     """
     parts: dict[int, str] = {}
+    ends = []
     for line in console.splitlines():
         part = _PART.search(line)
-        if part:
-            parts[int(part[1])] = part[2]
+        if part and len(part[3]) == int(part[2]):
+            parts[int(part[1])] = part[3]
         end = _END.search(line)
         if end:
-            return _join(parts, int(end[1]), int(end[2]))
-    raise DamagedError("the machine wrote no record on its console")
+            ends.append((int(end[1]), int(end[2])))
+    if not ends:
+        raise DamagedError("the machine wrote no record on its console")
+    return _join(parts, *ends[0])
 
 
 def _join(parts: dict[int, str], count: int, crc: int) -> bytes:

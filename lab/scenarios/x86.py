@@ -89,7 +89,7 @@ _WORKS = (
     _booted("works-clearcpuid-other", runs(FLAG), *LOADED, cmdline="clearcpuid=avx2"),
     _booted(
         "works-blacklisted-but-loaded",
-        runs("! modprobe -b --first-time kvm_amd"),
+        runs("grep -q blacklist /etc/modprobe.d/kvm.conf", REGISTERED),
         "echo blacklist kvm_amd > /etc/modprobe.d/kvm.conf",
         *LOADED,
     ),
@@ -236,7 +236,17 @@ _BUSY = (
     _booted(
         "cpus-differ",
         fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", _ONE_FLAG, REGISTERED, mentions=("CPU 1 lacks",)),
-        *LOADED,
+        *DEVICES,
+        "taskset 1 modprobe kvm_amd",
+        machine=(*SVM, *_SECOND_WITHOUT),
+        order=1,
+    ),
+    # Which CPU modprobe runs on decides whether the module finds what it looks for.
+    _booted(
+        "cpus-differ-not-loaded",
+        fails("ModuleNotLoaded", ABSENT, _ONE_FLAG, UNREGISTERED, mentions=("1 of 2 CPUs",)),
+        *DEVICES,
+        "! taskset 2 modprobe kvm_amd",
         machine=(*SVM, *_SECOND_WITHOUT),
         order=1,
         tree="lab-cpus-differ",

@@ -27,27 +27,37 @@ def test_what_firmware_wrote_before_the_line_does_not_matter() -> None:
 
 
 RECORD = json.dumps({"setup": list(range(3000))}).encode()
+LINES = console.encode(RECORD).splitlines()
+ONCE = LINES[: len(LINES) // 2]
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("lines", "says"),
     [
-        (lambda lines: [], "no record"),
-        (lambda lines: lines[:-1], "no record"),
-        (lambda lines: lines[1:], "line 0 of"),
-        (lambda lines: [lines[0], "[    1.0] oops", *lines[2:]], "line 1 of"),
-        (lambda lines: [lines[0][:40], *lines[1:]], "cannot be unpacked"),
-        (lambda lines: [*lines[:-1], f"~lab end {len(lines) - 1} 7"], "checksum"),
+        ([], "no record"),
+        (ONCE[:-1], "no record"),
+        (ONCE[1:], "line 0 of"),
+        ([ONCE[0], "[    1.0] oops", *ONCE[2:]], "line 1 of"),
+        ([ONCE[0][:40], *ONCE[1:]], "line 0 of"),
+        ([f"~lab 0 4 {'A' * 4}", *ONCE[1:]], "cannot be unpacked"),
+        ([*ONCE[:-1], f"~lab end {len(ONCE) - 1} 7"], "checksum"),
     ],
 )
-def test_a_damaged_record_is_told(damage: object, says: str) -> None:
-    lines = console.encode(RECORD).splitlines()
-    assert len(lines) > 3
+def test_a_damaged_record_is_told(lines: list[str], says: str) -> None:
+    assert len(ONCE) > 3
     with pytest.raises(console.DamagedError, match=says):
-        console.decode("\n".join(damage(lines)))  # type: ignore[operator]
+        console.decode("\n".join(lines))
+
+
+@given(st.data())
+def test_one_line_that_was_written_into_costs_nothing(data: st.DataObject) -> None:
+    number = data.draw(st.integers(0, len(LINES) - 1))
+    place = data.draw(st.integers(0, len(LINES[number])))
+    line = f"{LINES[number][:place]}[   23.4] oops\n{LINES[number][place:]}"
+    assert console.decode("\n".join((*LINES[:number], line, *LINES[number + 1 :]))) == RECORD
 
 
 @given(st.text(max_size=300), st.integers(0, 10**8), st.integers(0, 10**9))
 def test_junk_is_no_record(junk: str, count: int, crc: int) -> None:
     with pytest.raises(console.DamagedError):
-        console.decode(f"{junk}\n~lab 0 !!!!\n~lab 1 AAAA\n~lab end {count} {crc}\n")
+        console.decode(f"{junk}\n~lab 0 4 !!!!\n~lab 1 4 AAAA\n~lab end {count} {crc}\n")
