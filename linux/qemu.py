@@ -98,10 +98,8 @@ def complaint(output: bytes) -> str:
 
     Where it gave up, the cause stands first; an assertion's text comes after it.
     """
-    lines = [
-        line for line in output.decode("utf-8", "replace").split("\n") if line and "warning: " not in line
-    ]
-    return lines[0].strip()[:200] if lines else "it said nothing"
+    lines = (line.strip() for line in output.decode("utf-8", "replace").split("\n"))
+    return next((line[:200] for line in lines if line and "warning: " not in line), "it said nothing")
 
 
 def with_kvm(architecture: str, model: str) -> tuple[str, ...]:
