@@ -87,12 +87,20 @@ _PATTERNS: tuple[tuple[Topic, str], ...] = (
     # What KVM itself says when it does not start, in every architecture's words. svm.c: "SVM not supported by
     # CPU 1", "has_svm: svm not available"; vmx.c: "VMX not supported by CPU", "CPU 1 feature inconsistency!";
     # x86.c: "no hardware support for 'kvm_intel'", "inadequate fpu", "RT requires X86_FEATURE_CONSTANT_TSC".
-    (Topic.NOT_SUPPORTED, r"(^|\] )(kvm[\w-]*|has_svm|svm|vmx)(: | \[).*(not supported|unsupported|isn't)"),
+    # What it says of guests, while it runs, names another process than the first.
     (
         Topic.NOT_SUPPORTED,
-        r"(^|\] )(kvm[\w-]*|has_svm)(: | \[).*(not available|no hardware support|requires)",
+        r"(^|\] )(kvm[\w-]*|has_svm|svm|vmx)(:| \[1\]:) .*(not supported|unsupported|isn't)",
     ),
-    (Topic.NOT_SUPPORTED, r"(^|\] )kvm[\w-]*(: | \[).*(inconsisten|inadequate|lacking|cannot|failed|error)"),
+    (
+        Topic.NOT_SUPPORTED,
+        r"(^|\] )(kvm[\w-]*|has_svm)(:| \[1\]:) .*(not available|no hardware support|requires)",
+    ),
+    (Topic.NOT_SUPPORTED, r"(^|\] )kvm[\w-]*(:| \[1\]:) .*(inconsisten|inadequate|lacking)"),
+    (
+        Topic.NOT_SUPPORTED,
+        r"(^|\] )kvm[\w-]*(:| \[1\]:) .*(error|cannot|failed to) (init|regist|alloc|final)",
+    ),
 )
 """Topics and the words, in lower case, that stayed the same over the years."""
 

@@ -404,6 +404,9 @@ def test_kernel_log(line: str, topic: Topic) -> None:
         "x86/cpu: SGX disabled by BIOS.",
         "Clearing CPUID bits: avx2",
         "nvidia: Unknown symbol x (err -2)",
+        "kvm-pvm: INTERNAL_ERROR in batch emul: rip=0x0",
+        "kvm [4711]: Unsupported guest access at: ffff800010",
+        "kvm [4711]: vcpu0, guest rIP: 0xffffffff81 unhandled rdmsr: 0x140",
     ],
 )
 def test_kernel_log_says_nothing(line: str) -> None:
