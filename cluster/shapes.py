@@ -5,7 +5,7 @@ so a field of another type than expected counts as absent, and nothing here rais
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 
 _EMPTY: Mapping[str, object] = {}
 
@@ -69,12 +69,16 @@ def sequence(obj: object, *path: str) -> Sequence[object]:
 
 
 def time(obj: object, *path: str) -> datetime | None:
-    """Returns a ``Time`` or ``MicroTime`` field (RFC 3339) in UTC, None where it is not one."""
+    """Returns a ``Time`` or ``MicroTime`` field (RFC 3339) in UTC, None where it is not one.
+
+    The first year is none (Go writes it for no time at all), nor is the last, to which no delay can be added.
+    """
     try:
         parsed = datetime.fromisoformat(text(obj, *path))
-        return parsed.astimezone(UTC) if parsed.tzinfo else None
+        moment = parsed.astimezone(UTC) if parsed.tzinfo else None
     except (ValueError, OverflowError):
         return None
+    return moment if moment is not None and MINYEAR < moment.year < MAXYEAR else None
 
 
 def timestamp(moment: datetime) -> str:
