@@ -9,7 +9,7 @@ import errno
 import os
 import shlex
 
-from preflight import plugin_output, program
+from preflight import exec_error, plugin_output, program
 from preflight.check import Check, Run, Weight
 from preflight.host import Host
 from preflight.outcomes import CRASHED, KILLED, ended_by
@@ -30,13 +30,6 @@ BY_STATUS = (PASSED, FAILED, WARNED, SKIPPED)
 """The outcome of each exit status that has a meaning, with the reason of a program that names none."""
 
 OUTCOMES = (*BY_STATUS, UNDEFINED, NOT_STARTED, CRASHED, KILLED)
-
-_NOT_STARTED = {
-    errno.ENOENT: "the interpreter that its first line names is not there",
-    errno.ENOEXEC: "neither a program for this machine nor a script that begins with #!INTERPRETER",
-    errno.EACCES: "not executable for us, or its file system is mounted noexec",
-}
-"""What an error of execve(2) means where its own words do not say it."""
 
 
 def executable(
@@ -59,9 +52,8 @@ def executable(
             ended = program.run((path, root), ENVIRONMENT)
         except OSError as error:
             number = error.errno or 0
-            why = _NOT_STARTED.get(number, os.strerror(number))
             return NOT_STARTED(
-                f"starting {path}: {why}",
+                f"starting {path}: {exec_error.meaning(number, _head(path))}",
                 hint=_of_file(NOT_STARTED.hint, path),
                 evidence={path: errno.errorcode.get(number, str(number))},
             )
@@ -115,6 +107,14 @@ def finding(path: str, root: str, ended: Ended, hint: str | None) -> Finding:
         evidence["standard error"] = errors
     worded = outcome._replace(reason=said.reason) if said.reason else outcome
     return worded(message, hint=said.hint or hint, evidence=evidence)
+
+
+def _head(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(exec_error.HEAD)
+    except OSError:  # what cannot be read cannot tell
+        return b""
 
 
 def _of_file(hint: str | None, path: str) -> str | None:

@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import struct
 import sys
 import time
 from pathlib import Path
@@ -122,18 +123,36 @@ def test_signals_are_at_their_defaults(plugin) -> None:
     assert message == "SigIgn: 0000000000000000"
 
 
+ELF_MACHINE = int.from_bytes(Path(sys.executable).read_bytes()[18:20], sys.byteorder)
+
+
+def _elf(machine: int, loader: bytes = b"") -> bytes:
+    """A 64-bit ELF file (elf(5)) of nothing but the name of a loader, in this machine's byte order."""
+    order = "<" if sys.byteorder == "little" else ">"
+    identity = b"\x7fELF\x02" + bytes([1 if order == "<" else 2, 1]) + bytes(9)
+    header = struct.pack(f"{order}HHIQQQIHHHHHH", 3, machine, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    interpreter = struct.pack(f"{order}IIQQQQQQ", 3, 4, 120, 120, 120, len(loader) + 1, len(loader) + 1, 1)
+    return identity + header + interpreter + loader + b"\0"
+
+
 @pytest.mark.parametrize(
     ("contents", "why", "error"),
     [
-        (b"", "neither a program for this machine nor a script that begins with #!INTERPRETER", "ENOEXEC"),
-        (b"echo no first line\n", "neither a program for this machine nor a script", "ENOEXEC"),
-        (b"#!/no/such/interpreter\n", "the interpreter that its first line names is not there", "ENOENT"),
+        (b"", "it is neither a program nor a script, which begins with #! and an interpreter", "ENOEXEC"),
+        (b"echo no first line\n", "it is neither a program nor a script", "ENOEXEC"),
+        (b"#!/no/such/interpreter -x\n", "its interpreter /no/such/interpreter is not there", "ENOENT"),
+        (b"#!/bin/sh\r\necho\r\n", "its first line ends with a carriage return, as on DOS", "ENOENT"),
+        (_elf(machine=0xFFFF), "it is a program for another kind of machine", "ENOEXEC"),
         (
-            b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xff\xff" + bytes(100),
-            "neither a program",
-            "ENOEXEC",
+            _elf(machine=ELF_MACHINE, loader=b"/lib/ld-musl-nowhere.so.1"),
+            "the loader that it was linked for is not there: it was built for another C library",
+            "ENOENT",
         ),
-        (b"#!/\n", "not executable for us, or its file system is mounted noexec", "EACCES"),
+        (
+            b"#!/\n",
+            "it is not executable for this user, or on a file system that is mounted noexec",
+            "EACCES",
+        ),
     ],
 )
 def test_what_cannot_be_started_says_why(plugin, contents: bytes, why: str, error: str) -> None:
