@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-DMI_FIELDS = ("sys_vendor", "product_name", "chassis_asset_tag", "bios_vendor")
+DMI_FIELDS = ("sys_vendor", "product_name", "chassis_asset_tag", "bios_vendor", "bios_version")
 
 
 class Hypervisor(NamedTuple):
@@ -219,7 +219,8 @@ def _by_dmi(dmi: Mapping[str, str]) -> Hypervisor | None:
     both = f"{vendor} {product}".lower()
     if vendor.startswith("Microsoft") and product == "Virtual Machine":
         return AZURE if tag == _AZURE_TAG else HYPER_V
-    if vendor.startswith("Amazon") or (vendor == "Xen" and "amazon" in dmi.get("bios_vendor", "").lower()):
+    firmware = f"{dmi.get('bios_vendor', '')} {dmi.get('bios_version', '')}".lower()
+    if vendor.startswith("Amazon") or (vendor == "Xen" and "amazon" in firmware):
         return None if ".metal" in product else AMAZON
     by_tag = next((named for words, named in _BY_TAG if words in tag.lower()), None)
     return by_tag or next((named for words, named in _BY_VENDOR_AND_PRODUCT if words in both), None)

@@ -16,13 +16,13 @@ MAX_PROCESSORS = 1 << 26
 def registered(reader: Reader) -> int | None:
     """Returns the minor number under which KVM is registered with the kernel, None where it is not.
 
-    Asks ``/proc/misc``, and ``/sys/class/misc/kvm`` where that cannot be read.
+    Asks ``/proc/misc``, and ``/sys/class/misc/kvm`` where that shows no device at all: it is hidden then.
     """
-    try:
-        return misc.parse(reader.read_text("/proc/misc")).get("kvm")
-    except OSError:
-        number = text(reader, "/sys/class/misc/kvm/dev").strip().partition(":")[2]
-        return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else None
+    devices = misc.parse(text(reader, "/proc/misc"))
+    if devices:
+        return devices.get("kvm")
+    number = text(reader, "/sys/class/misc/kvm/dev").strip().partition(":")[2]
+    return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else None
 
 
 def processors(reader: Reader) -> CPUInfo:

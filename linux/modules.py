@@ -10,7 +10,13 @@ from typing import NamedTuple
 
 from linux.cmdline import normal
 
-DIRECTORIES = ("/lib/modules", "/usr/lib/modules")
+DIRECTORIES = (
+    "/lib/modules",
+    "/usr/lib/modules",
+    "/run/booted-system/kernel-modules/lib/modules",
+    "/run/booted-system/kernel/lib/modules",
+)
+"""Where distributions keep them; the last two are NixOS's and Guix's."""
 
 
 class Modules(NamedTuple):

@@ -457,6 +457,8 @@ def test_hypervisor_by_other_signs() -> None:
     azure = {"sys_vendor": "Microsoft Corporation", "product_name": "Virtual Machine"}
     azure["chassis_asset_tag"] = "7783-7084-3265-9085-8269-3286-77"
     assert hypervisor.identify(azure) is hypervisor.AZURE
+    old_amazon = {"sys_vendor": "Xen", "product_name": "HVM domU", "bios_version": "4.11.amazon"}
+    assert hypervisor.identify(old_amazon) is hypervisor.AMAZON
     oracle = {"sys_vendor": "QEMU", "chassis_asset_tag": "OracleCloud.com"}
     assert hypervisor.identify(oracle) is hypervisor.ORACLE
     assert hypervisor.identify({}, hypervisor_type="xen\n") is hypervisor.XEN

@@ -83,12 +83,15 @@ def test_a_module_in_updates_counts() -> None:
     assert why(machine).cause is Cause.MODULE_NOT_LOADED
 
 
-def test_modules_below_usr() -> None:
+@pytest.mark.parametrize("top", ["/usr", "/run/booted-system/kernel-modules", "/run/booted-system/kernel"])
+def test_modules_elsewhere(top: str) -> None:
     machine = host()
     for name in ("modules.builtin", "modules.dep"):
-        machine.put(f"/usr{MODULES}/{name}", "")
+        machine.put(f"{top}{MODULES}/{name}", "")
         del machine.nodes[f"{MODULES}/{name}"]
-    assert why(machine).cause is Cause.MODULE_MISSING
+    found = why(machine)
+    assert found.cause is Cause.MODULE_MISSING
+    assert "neither in modules.builtin nor in modules.dep" in found.because
 
 
 def test_built_in_without_a_list_of_it() -> None:
