@@ -24,6 +24,7 @@ class Modules(NamedTuple):
 
     Attributes:
         release: The kernel's release.
+        folder: The directory of its modules, that of most distributions where none was found.
         loaded: Those of them that ``/sys/module`` or ``/proc/modules`` shows.
         listed: ``/sys/module`` can be seen: a module that it does not show is neither loaded nor built in
             with parameters.
@@ -42,6 +43,7 @@ class Modules(NamedTuple):
     """
 
     release: str = ""
+    folder: str = ""
     loaded: frozenset[str] = frozenset()
     listed: bool = False
     builtin: frozenset[str] | None = None

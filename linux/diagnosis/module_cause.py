@@ -90,25 +90,25 @@ def _missing(facts: Facts, module: str) -> Explanation | None:
         return Explanation(
             Cause.MODULE_NOT_LOADED,
             f"{module} is not loaded, and modprobe does not find it: {file} is there, but modules.dep of "
-            f"/lib/modules/{known.release} does not list it",
+            f"{known.folder} does not list it",
             f"depmod -a && modprobe {module}",
             evidence={file: "not in modules.dep"},
         )
     if known.builtin is not None and known.on_disk is not None and module not in known.on_disk:
         return Explanation(
             Cause.MODULE_MISSING,
-            f"{module} is neither in modules.builtin nor in modules.dep of /lib/modules/{known.release}",
-            evidence={f"/lib/modules/{known.release}/modules.dep": f"no {module}"},
+            f"{module} is neither in modules.builtin nor in modules.dep of {known.folder}",
+            evidence={f"{known.folder}/modules.dep": f"no {module}"},
         )
     gone = [file for file in (known.on_disk or {}).get(module, ()) if file in known.gone]
     if gone:
         return Explanation(
             Cause.MODULE_MISSING,
-            f"modules.dep of /lib/modules/{known.release} lists {gone[0]} for {module}, but it is not there",
+            f"modules.dep of {known.folder} lists {gone[0]} for {module}, but it is not there",
             "install the modules of this kernel anew (Debian: apt install --reinstall "
             f"linux-image-{known.release}; Fedora: dnf reinstall kernel-modules-{known.release}), then: "
             f"modprobe {module}",
-            evidence={f"/lib/modules/{known.release}/{gone[0]}": "missing"},
+            evidence={f"{known.folder}/{gone[0]}": "missing"},
         )
     return None
 
@@ -197,11 +197,11 @@ def _cannot_be_loaded(facts: Facts, module: str) -> Explanation | None:
     if known.absent:
         return Explanation(
             Cause.MODULE_MISSING,
-            f"{module} is not loaded, and /lib/modules/{known.release} does not exist: the host "
+            f"{module} is not loaded, and {known.folder} does not exist: the host "
             "has no modules for the kernel that runs",
             "after an upgrade of the kernel: reboot; else install its modules (Debian: apt install "
             f"linux-image-{known.release}; Fedora: dnf install kernel-modules-{known.release})",
-            evidence={f"/lib/modules/{known.release}": "missing"},
+            evidence={known.folder: "missing"},
         )
     if known.disabled:
         return Explanation(

@@ -31,6 +31,7 @@ def take(reader: Reader, parameters: CommandLine, architecture: str) -> Modules:
     loaded |= MODULES & modules.loaded(text(reader, "/proc/modules"))
     found = Modules(
         release=release,
+        folder=f"{modules.DIRECTORIES[0]}/{release}",
         loaded=frozenset(loaded),
         listed=bool(_names(reader, "/sys/module")),
         disabled=text(reader, "/proc/sys/kernel/modules_disabled").strip() == "1",
@@ -115,7 +116,7 @@ def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:
             found = found._replace(builtin=_builtin(reader, folder))
         if found.on_disk is None and "modules.dep" in names:
             listed = modules.dependencies(text(reader, f"{folder}/modules.dep"), MODULES)
-            found = _with_files(reader, found._replace(on_disk=listed), folder, architecture)
+            found = _with_files(reader, found._replace(on_disk=listed, folder=folder), architecture)
     return found._replace(absent=absent)
 
 
@@ -130,9 +131,9 @@ def _builtin(reader: Reader, folder: str) -> frozenset[str] | None:
         return None
 
 
-def _with_files(reader: Reader, found: Modules, folder: str, architecture: str) -> Modules:
+def _with_files(reader: Reader, found: Modules, architecture: str) -> Modules:
     """Adds whether the listed files are there and signed, and which are there without being listed."""
-    listed = found.on_disk or {}
+    folder, listed = found.folder, found.on_disk or {}
     seen: dict[str, list[str]] = {}
     paths = {file: posixpath.join(folder, file) for files in listed.values() for file in files}
     gone = frozenset(file for file, path in paths.items() if _is_gone(reader, folder, path, seen))

@@ -27,8 +27,13 @@ DEP = (
     f"kernel/arch/x86/kvm/kvm-intel.ko: {_KVM}\n"
     f"kernel/arch/x86/kvm/kvm-amd.ko: {_KVM} kernel/drivers/crypto/ccp/ccp.ko\n"
 )
+FOLDER = f"/lib/modules/{RELEASE}"
 WITH_MODULES = Modules(
-    release=RELEASE, listed=True, builtin=frozenset(), on_disk=modules.dependencies(DEP, MODULES)
+    release=RELEASE,
+    folder=FOLDER,
+    listed=True,
+    builtin=frozenset(),
+    on_disk=modules.dependencies(DEP, MODULES),
 )
 INTEL = cpuinfo.parse(x86("vmx"))
 AMD = cpuinfo.parse(x86("svm", vendor="AuthenticAMD"))
@@ -200,7 +205,7 @@ TABLE: dict[str, tuple[Facts, Cause, str]] = {
         "kvm_intel is on disk",
     ),
     "no modules for this kernel": (
-        machine(modules=Modules(release=RELEASE, absent=True)),
+        machine(modules=Modules(release=RELEASE, folder=FOLDER, absent=True)),
         Cause.MODULE_MISSING,
         "does not exist",
     ),
