@@ -67,8 +67,8 @@ def rules(file: str, text: str) -> list[Rule]:
     for line in _lines(text):
         words = [word for word in re.split("[ \t]", line) if word]
         verb = words[0] if words else ""
-        if verb in _WORDS and len(words) >= _WORDS[verb]:
-            found.append(Rule(file, " ".join(words), verb, normal(words[1])))
+        if verb in _WORDS and len(words) >= _WORDS[verb] and (module := _spelled(words[1])) is not None:
+            found.append(Rule(file, " ".join(words), verb, module))
     return found
 
 
@@ -98,6 +98,15 @@ def _names_others(rule: Rule | None) -> bool:
     """Whether a ``softdep`` line names a module to load before or after, as far as its words tell."""
     named = rule.text.split()[2:] if rule is not None else []
     return any(word not in ("pre:", "post:") for word in named) and bool({"pre:", "post:"} & set(named))
+
+
+def _spelled(pattern: str) -> str | None:
+    """Spells a name with ``_`` but in brackets; None where one is not closed: kmod skips such a line."""
+    parts = re.split(r"(\[[^\]]*\])", pattern)
+    if any("[" in part or "]" in part for part in parts[::2]):
+        return None
+    parts[::2] = map(normal, parts[::2])
+    return "".join(parts)
 
 
 def _lines(text: str) -> list[str]:
