@@ -8,7 +8,7 @@ Python adds; how long a call takes that enters no guest stands beside it. On a b
 take any time, so the median decides.
 """
 
-from linux.kvm.latency import KEY, Timing
+from linux.kvm.latency import KEY, SECONDS, Timing
 from preflight.check import ADVISORY, Run, Setting, check
 from preflight.host import Host
 from preflight.result import Finding, passing, skipping, unknown, warning
@@ -26,6 +26,9 @@ SLOW = warning(
 )
 NO_GUEST = skipping("NoGuest")
 NOT_MEASURED = unknown("NotMeasured", hint="uptime; vm-preflight run --only GuestExitLatency")
+
+LEAST = 10
+"""Exits below which their median says nothing."""
 
 RATE = 10_000
 """Exits in a second that a person can imagine: a busy disk or network card."""
@@ -49,6 +52,11 @@ def guest_exit_latency(host: Host, run: Run) -> Finding:
     timing = Timing.parse(told)
     if timing is None:
         return NOT_MEASURED(told)
+    if timing.exits < LEAST:
+        return NOT_MEASURED(
+            f"{timing.exits} exits of a guest within {SECONDS * 1000:g} ms, the fastest in "
+            f"{_micros(timing.fastest)}: too few to tell a slow machine from a busy one"
+        )
     limit = int(run.settings.get(LIMIT.name, LIMIT.default))
     message = (
         f"a guest's exit to user space and back takes {_micros(timing.median)} (bare metal: 1 to 3 µs): "

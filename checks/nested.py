@@ -98,14 +98,14 @@ def nested(host: Host, run: Run) -> Finding:
             evidence={VENDOR: maker} if maker else None,
         )
     known = ARCHITECTURES.get(machine.architecture)
-    flag = next((flag for flag in known.flags if machine.cpu.has(flag)), "") if known else ""
-    feature = known.feature if known else "virtualization"
+    flags = known.flags if known else ()
+    flag = next((flag for flag in flags if machine.cpu.has(flag)), "")
+    lacks = f"its CPUs do not show {known.feature}" if known and flags and not flag else ""
     this = f"this machine is a VM under {outer.name}"
     evidence = {"hypervisor": outer.name} | ({CPUINFO: flag} if flag else {})
     if works:
         return NESTING_WORKS(
-            f"{this}, and guests run in it{'' if flag else f', though its CPUs do not show {feature}'}",
-            evidence=evidence,
+            f"{this}, and guests run in it{f', though {lacks}' if lacks else ''}", evidence=evidence
         )
     if machine.confidential:
         return CONFIDENTIAL_GUEST(
@@ -115,7 +115,8 @@ def nested(host: Host, run: Run) -> Finding:
         shown = f"its CPUs have {flag}" if flag else "KVM is registered with its kernel"
         return NESTING_EXPOSED(f"{this} and can have VMs: {shown}; but no guest ran", evidence=evidence)
     return NESTING_NOT_EXPOSED(
-        f"{this} that does not pass virtualization through: its CPUs do not show {feature}",
+        f"{this} that does not pass virtualization through: "
+        f"{lacks or 'KVM is not registered with its kernel'}",
         hint=outer.hint_on(machine.architecture),
         evidence=evidence,
     )

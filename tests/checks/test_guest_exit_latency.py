@@ -59,6 +59,13 @@ def test_where_no_guest_ran_there_is_nothing_to_time() -> None:
     assert ask(None).outcome is module.NO_GUEST
 
 
+def test_a_few_exits_tell_nothing() -> None:
+    assert ask(str(TIMING._replace(exits=10, median=30000))).outcome is module.SLOW
+    finding = ask(str(TIMING._replace(exits=9, median=30000)))
+    assert finding.outcome is module.NOT_MEASURED
+    assert "9 exits of a guest within 20 ms, the fastest in 8.0 µs" in finding.message
+
+
 def test_why_nothing_was_measured_is_told() -> None:
     finding = ask("not timed: KVM_RUN: Input/output error")
     assert finding.outcome is module.NOT_MEASURED

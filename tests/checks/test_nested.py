@@ -104,6 +104,11 @@ def test_a_flag_shows_that_nesting_is_exposed(files: dict[str, str], flag: str) 
     assert "do not show" not in works.message
 
 
+def test_where_no_flag_could_be_there_none_is_missed() -> None:
+    assert ask({"/proc/cpuinfo": ARM} | QEMU, kvm=WORKS).message.endswith("and guests run in it")
+    assert ask({"/proc/cpuinfo": ARM} | QEMU).message.endswith("KVM is not registered with its kernel")
+
+
 def test_registered_kvm_shows_it_where_there_is_no_flag() -> None:
     finding = ask({"/proc/cpuinfo": ARM, "/proc/misc": "232 kvm\n"} | QEMU)
     assert finding.outcome is module.NESTING_EXPOSED
