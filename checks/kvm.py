@@ -145,7 +145,9 @@ _BY_REASON = {outcome.reason: outcome for outcome in reversed(OUTCOMES)}
     reads=(
         "/dev/kvm: open, KVM_GET_API_VERSION, KVM_CREATE_VM, KVM_CREATE_VCPU, KVM_RUN",
         "where that fails: /proc/misc, /proc/cpuinfo, /proc/cmdline, /proc/self, /dev/kmsg",
-        "where that fails: /sys/class/dmi/id, /sys/hypervisor, /sys/module, /lib/modules, modprobe.d",
+        "where that fails: /sys/class/dmi/id, /sys/hypervisor, /proc/device-tree, /sys/module, /lib/modules",
+        "where that fails: modprobe.d, /proc/config.gz, /boot/config-RELEASE, /sys/kernel/security/lockdown",
+        "where that fails: /dev/cpu/0/msr where it is there already, and CPUID, in a process of its own",
     ),
     source="kernel: Documentation/virt/kvm/api.rst",
     timeout=10.0,
