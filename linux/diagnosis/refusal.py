@@ -35,7 +35,9 @@ def access(reader: Reader, path: str = PATH) -> Explanation:
         )
     if nodev:
         return _nodev(reader, path)
-    return permission.explain(reader, path, status) or _in_spite_of_the_mode(reader, path, status)
+    asked = reader.may_access(path)
+    by_mode = None if asked else permission.explain(reader, path, status)
+    return by_mode or _in_spite_of_the_mode(reader, path, status, asked=asked)
 
 
 def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation:
@@ -55,14 +57,22 @@ def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation
             confinement.device_hint(reader, path),
         )
     own_process = confinement.of_own_process(reader)
-    suspects = ["the device cgroup"] if opening and asked is None else []
+    cgroup_may = opening and asked is None
+    suspects = ["the device cgroup"] if cgroup_may else []
     suspects += filter(None, [confinement.seccomp(own_process)])
     suspects += confinement.security_modules(reader)
+    hint: str | None
+    if own_process.seccomp:
+        hint = _without_filter(reader)
+    elif cgroup_may:
+        hint = confinement.device_hint(reader, path)
+    else:
+        hint = _look_at_modules(path)
     return Explanation(
         Cause.DEVICE_CGROUP_DENIED,
         f"{' or '.join(suspects or [confinement.UNLABELLED])} keeps this process from it"
         f"{'; seccomp is off' if own_process.seccomp == 0 else ''}",
-        _without_filter(reader) if own_process.seccomp else None,
+        hint,
     )
 
 
@@ -77,9 +87,10 @@ def _nodev(reader: Reader, path: str) -> Explanation:
     )
 
 
-def _in_spite_of_the_mode(reader: Reader, path: str, status: os.stat_result) -> Explanation:
+def _in_spite_of_the_mode(
+    reader: Reader, path: str, status: os.stat_result, *, asked: bool | None
+) -> Explanation:
     """What refuses the open, although owner, mode and ACL do not."""
-    asked = reader.may_access(path)
     suspects = list(confinement.security_modules(reader))
     if asked is not False:
         suspects += filter(None, [confinement.seccomp(confinement.of_own_process(reader))])
@@ -90,7 +101,7 @@ def _in_spite_of_the_mode(reader: Reader, path: str, status: os.stat_result) -> 
         Cause.PERMISSION_DENIED,
         f"{permission.belongs(reader, status)}, which lets user {reader.effective_user} in{told}: what "
         f"refuses it is {' or '.join(suspects or [confinement.UNLABELLED])}",
-        f"ls -lZ {path}; cat /proc/self/attr/current; cat /sys/kernel/security/lsm; dmesg | tail",
+        _look_at_modules(path),
     )
 
 
@@ -115,6 +126,13 @@ def _refusing_cgroup(reader: Reader, path: str, *, asked: bool | None) -> str:
     ]
     which = f" ({', or '.join(ways)})" if ways else ""
     return f"the device cgroup{which}, which makes access(2) fail too,"
+
+
+def _look_at_modules(path: str) -> str:
+    return (
+        f"ls -lZ {path}; cat /proc/self/attr/current; cat /sys/kernel/security/lsm; "
+        "dmesg | grep -iE 'apparmor|avc: +denied'"
+    )
 
 
 def _without_filter(reader: Reader) -> str:

@@ -670,3 +670,127 @@ def test_says_that_the_kernel_log_could_not_be_read() -> None:
 def test_a_plain_node_of_kvm_is_opened_without_any_registry() -> None:
     host = MemoryHost({"/dev/kvm": kvm_node(FakeKVM(exits=(IO, HLT), union=WROTE))})
     assert find(host).outcome is module.GUEST_RAN
+
+
+CONTAINED = {"/proc/self/ns/uts": Node(target="uts:[4026532000]")}
+ATTACHED = "0::/system.slice/vm-preflight.service\n"
+
+
+@pytest.mark.parametrize(
+    ("own", "hint"),
+    [
+        ({"root/.dockerenv": ""}, "docker run --device /dev/kvm …"),
+        ({"root/run/.containerenv": ""}, "podman run --device /dev/kvm --group-add keep-groups …"),
+        (
+            {"environ": "KUBERNETES_SERVICE_HOST=10.0.0.1"},
+            "in the container's securityContext, privileged: true",
+        ),
+        ({"environ": "container=systemd-nspawn"}, "systemd-nspawn --bind=/dev/kvm"),
+        ({"cgroup": ATTACHED}, "systemctl set-property vm-preflight.service 'DeviceAllow=/dev/kvm rw'"),
+        ({}, "allow this process the device"),
+    ],
+)
+def test_the_hint_fits_what_started_this_process(own: dict[str, str], hint: str) -> None:
+    host = with_device(open_errno=errno.EPERM)
+    host.accessible = False
+    host.nodes |= CONTAINED
+    host.own |= own
+    finding = find(host)
+    assert finding.outcome is module.DEVICE_CGROUP_DENIED
+    assert "the device cgroup" in finding.message
+    assert (finding.hint or "").startswith(hint)
+
+
+def test_what_an_image_left_behind_is_no_container() -> None:
+    """A machine's image may be made of a container's; its processes are in the first namespaces."""
+    host = with_device(open_errno=errno.EPERM)
+    host.accessible = False
+    host.own["root/.dockerenv"] = ""
+    assert "docker run --device /dev/kvm …" not in (find(host).hint or "")
+
+
+def test_a_group_for_a_container_without_root() -> None:
+    host = as_user(with_device(open_errno=errno.EACCES, gid=107))
+    host.nodes |= CONTAINED
+    host.own["root/.dockerenv"] = ""
+    assert find(host).hint == "docker run --device /dev/kvm --group-add 107 …"
+
+
+@pytest.mark.parametrize(
+    ("accessible", "own", "files", "words"),
+    [
+        (
+            True,
+            {"attr/apparmor/current": "web (enforce)\n"},
+            {},
+            "and access(2) agrees: what refuses it is AppArmor (web (enforce))",
+        ),
+        (
+            True,
+            {"attr/current": "web (complain)\n"},
+            {},
+            "what refuses it is a security module that keeps no label",
+        ),
+        (
+            False,
+            {"attr/current": "u:r:container_t:s0\0"},
+            {},
+            "but access(2) refuses it too: what refuses it is the security module (u:r:container_t:s0)",
+        ),
+        (
+            True,
+            {"attr/current": "u:r:container_t:s0"},
+            {"/sys/fs/selinux/enforce": "0"},
+            "a security module that keeps no label",
+        ),
+        (
+            True,
+            {},
+            {"/sys/kernel/security/lsm": "lockdown,capability,landlock,bpf"},
+            "Landlock, which no file tells of or a BPF security module",
+        ),
+        (None, {}, {}, "which lets user 0 in: what refuses it is"),
+    ],
+)
+def test_names_the_security_module(
+    accessible: bool | None, own: dict[str, str], files: dict[str, str], words: str
+) -> None:
+    host = with_device(open_errno=errno.EACCES)
+    host.accessible = accessible
+    host.own |= own
+    for path, text in files.items():
+        host.put(path, text)
+    finding = find(host)
+    assert finding.outcome is module.PERMISSION_DENIED_TO_ROOT
+    assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [(errno.EBUSY, module.HYPERVISOR_BUSY), (errno.EIO, module.CREATE_VM_FAILED)],
+)
+def test_a_cpu_that_refuses_is_named_by_the_kernels_log(number: int, outcome: Outcome) -> None:
+    """Up to Linux 6.11 the kernel answers EBUSY, later EIO."""
+    host = logged(answering(create_vm=number), "kvm: enabling virtualization on CPU1 failed")
+    finding = find(host)
+    assert finding.outcome is outcome
+    assert "the kernel log says: kvm: enabling virtualization on CPU1 failed" in finding.message
+    host.log = errno.EPERM
+    assert "the kernel log could not be read" in find(host).message
+
+
+def test_memory_that_python_lacks_is_not_the_nodes_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(machine: str) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module.guests, "find", out_of_memory)
+    assert find(with_device()).outcome is module.RESOURCE_EXHAUSTED
+
+
+def test_an_error_that_is_none_of_the_devices_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_module(machine: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module.guests, "find", no_module)
+    with pytest.raises(OSError, match="Input/output error"):
+        kvm(with_device(), Run())

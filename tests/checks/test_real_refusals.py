@@ -188,6 +188,56 @@ def test_a_device_for_everybody_in_a_user_namespace(root: Path) -> None:
     assert ask(root, lambda: situations.enter_user_namespace(100000))[1] == "Pass"
 
 
+def test_a_mount_that_was_made_in_a_user_namespace(root: Path) -> None:
+    """No device opens there, though nothing shows ``nodev`` (Linux: SB_I_NODEV)."""
+    device(root, 0o666)
+
+    def prepare() -> None:
+        situations.enter_user_namespace(100000)
+        situations.private_mounts()
+        situations.mount("tmpfs", str(root / "etc"))
+        for name in ("upper", "work"):
+            (root / "etc" / name).mkdir()
+        layers = f"lowerdir={root}/dev,upperdir={root}/etc/upper,workdir={root}/etc/work"
+        situations.mount("overlay", str(root / "dev"), layers)
+
+    reason, status, message, hint = ask(root, prepare)
+    assert (reason, status) == ("PermissionDenied", "Unknown")
+    assert "a mount that was made in a user namespace, where no device opens" in message
+    assert hint
+
+
+@pytest.mark.parametrize("options", ["hidepid=2", "hidepid=2,gid=5", "subset=pid"])
+@pytest.mark.parametrize("who", [become(4000, 4000), lambda: None])
+def test_a_proc_that_hides_processes(options: str, who: Callable[[], object]) -> None:
+    """As systemd's ProtectProc= and ProcSubset= do."""
+
+    def prepare() -> None:
+        situations.private_mounts()
+        situations.mount("proc", "/proc", options)
+        who()
+
+    answer = situations.run(prepare)
+    assert answer.errors == ""
+    assert all(result["reason"] != "Crashed" for result in answer.results.values())
+    for name in answer.results:
+        answer.told(name)
+
+
+def test_a_dev_that_is_masked(root: Path) -> None:
+    """As systemd's PrivateDevices= does: the host's devices are there, and not for us."""
+
+    def prepare() -> None:
+        situations.private_mounts()
+        situations.mount("tmpfs", "/dev")
+
+    answer = situations.run(prepare, "--only", "KVM,Tun")
+    for name in ("KVM", "Tun"):
+        reason, status, _, hint = answer.told(name)
+        assert (reason, status) == ("DeviceNotInContainer", "Unknown")
+        assert "--device" in hint or "DeviceAllow" in hint
+
+
 @situations.needs_x86_64
 def test_a_device_cgroup_of_version_2() -> None:
     with situations.device_cgroup(10, 232) as enter:

@@ -252,6 +252,23 @@ def enter_user_namespace(user: int) -> None:
     os.setuid(0)
 
 
+def private_mounts() -> None:
+    """Gives this process a mount namespace of its own, whose mounts nobody else sees."""
+    if _libc().unshare(0x20000):  # CLONE_NEWNS
+        raise OSError(ctypes.get_errno(), "unshare")
+    mount("none", "/", flags=0x4000 | 0x40000)  # MS_REC | MS_PRIVATE
+
+
+def mount(kind: str, target: str, options: str = "", *, flags: int = 0) -> None:
+    """Mounts a file system (mount(2)).
+
+    Raises:
+        OSError: The kernel's answer.
+    """
+    if _libc().mount(kind.encode(), target.encode(), kind.encode(), flags, options.encode() or None):
+        raise OSError(ctypes.get_errno(), f"mount {kind}: {os.strerror(ctypes.get_errno())}", target)
+
+
 def drop_capabilities(*kept: int) -> None:
     """Takes every capability from this process but those kept (capset(2))."""
     mask = sum(1 << number for number in kept)
