@@ -150,9 +150,10 @@ def sweep(group: int) -> bool:
 
 
 def group_gone(group: int) -> bool:
-    """Whether nothing is left of a process group whose leader was collected; collects what is ours of it.
+    """Whether nothing runs any more in a process group whose leader was collected; collects what is ours.
 
-    As long as something is left, the number is given to nobody else (credentials(7)).
+    As long as something is left, the number is given to nobody else (credentials(7)). What has ended and is
+    not collected, by a first process of a container that collects nothing, runs no more.
     """
     sweep(group)
     try:
@@ -160,17 +161,34 @@ def group_gone(group: int) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:  # what is left belongs to another user
+        pass
+    return not any(_runs_in(group, name) for name in _processes())
+
+
+def _processes() -> list[str]:
+    try:
+        return [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:  # no /proc: nobody can tell
+        return []
+
+
+def _runs_in(group: int, process: str) -> bool:
+    """Whether a process belongs to a group and has not ended (proc_pid_stat(5): state, parent, group)."""
+    try:
+        with open(f"/proc/{process}/stat", "rb") as file:
+            state, _, its_group = file.read().rpartition(b")")[2].split()[:3]
+    except (OSError, ValueError):  # it is gone, or we may not look
         return False
-    return False
+    return int(its_group) == group and state not in (b"Z", b"X")
 
 
 def wait_gone(group: int, seconds: float) -> bool:
-    """Waits until nothing is left of a process group, for at most ``seconds``; returns whether that is so."""
+    """Waits until nothing runs in a process group, for at most ``seconds``; returns whether that is so."""
     deadline = time.monotonic() + seconds
     while not group_gone(group):
         if time.monotonic() >= deadline:
             return False
-        time.sleep(TICK / 10)
+        time.sleep(TICK)
     return True
 
 

@@ -159,6 +159,25 @@ def test_a_parent_that_ignores_its_children() -> None:
     assert printed == "Good Crashed Good 0\n"
 
 
+def test_what_has_ended_and_nobody_collects_is_not_stuck() -> None:
+    """As in a container whose first process collects nothing: a subreaper that does not wait (prctl(2))."""
+    printed = elsewhere(
+        """
+        PR_SET_CHILD_SUBREAPER = 36
+        assert ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+        def hang(host, run):
+            subprocess.run(["sleep", "3600"])
+        child = os.fork()
+        if child == 0:
+            suite = runner(fake("A", hang, timeout=0.3))
+            print([suite.run().results[0].message for _ in range(2)], suite.stuck, flush=True)
+            os._exit(0)
+        os.waitpid(child, 0)
+        """
+    )
+    assert printed == "['no answer within 0.3 s', 'no answer within 0.3 s'] 0\n"
+
+
 def test_what_checks_leave_behind_is_collected_by_the_first_process_of_a_container() -> None:
     """A subreaper (prctl(2)) gets the orphans of its children, as process 1 does."""
     printed = elsewhere(
