@@ -86,6 +86,9 @@ PPC64LE = Architecture(
     references=("virt-host-validate",),
 )
 
+POWERNV = PPC64LE._replace(name="powernv", packages=("python3-psutil",), references=())
+"""POWER's bare metal, for which QEMU loads 128 MiB of archives at most: without libvirt."""
+
 S390X = Architecture(
     name="s390x",
     debian="s390x",

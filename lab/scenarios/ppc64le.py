@@ -4,7 +4,7 @@ QEMU emulates all three whole. The module kvm brings ``/dev/kvm``; VMs are made 
 partition asks the hypervisor.
 """
 
-from lab.architecture import PPC64LE, Kernel
+from lab.architecture import POWERNV, PPC64LE, Kernel
 from lab.scenario import Scenario, Truth
 from lab.x86 import fails, runs
 
@@ -15,6 +15,7 @@ BOOKWORM, TRIXIE, FORKY = (
 _PARTITION = "pseries,cap-ccf-assist=off"
 NESTING = ("-machine", f"{_PARTITION},cap-nested-hv=true", "-cpu", "POWER9")
 NO_NESTING, HASH = (("-machine", _PARTITION, "-cpu", cpu) for cpu in ("POWER9", "POWER8"))
+ON_METAL = Kernel(POWERNV, "bookworm", "linux-image-powerpc64le")
 METAL = ("-machine", "powernv9", "-cpu", "POWER9")
 
 DEVICES = ("modprobe tun", "modprobe vhost_net")
@@ -39,13 +40,16 @@ def _machine(
 
 SCENARIOS = (
     _machine("works", runs(PARTITION, "grep -q Radix /proc/cpuinfo"), *LOADED, order=0),
-    _machine("works-metal", runs("grep -q PowerNV /proc/cpuinfo"), *LOADED, machine=METAL, order=1),
+    _machine(
+        "works-metal", runs("grep -q PowerNV /proc/cpuinfo"), *LOADED, machine=METAL, kernel=ON_METAL, order=1
+    ),
     _machine(
         "metal-kvm-alone",
         fails("ModuleNotLoaded", REFUSED, "grep -q PowerNV /proc/cpuinfo", LOADABLE),
         *DEVICES,
         "modprobe kvm",
         machine=METAL,
+        kernel=ON_METAL,
     ),
     _machine("works-two-cpus", runs("test $(nproc) = 2"), *LOADED, machine=(*NESTING, "-smp", "2")),
     _machine("works-6.12", runs(PARTITION), *LOADED, kernel=TRIXIE),
