@@ -55,13 +55,19 @@ def lines(response: urllib3.BaseHTTPResponse, request: str) -> Iterator[bytes]:
     Raises:
         ApiError: `MALFORMED`: a line without end; `NO_ANSWER`: the stream ended within one.
     """
-    rest = b""
+    begun: list[bytes] = []  # joined at its end: a long line that trickles in is not copied with each chunk
+    size = 0
     while data := response.read1(65536):
-        *lines, rest = (rest + data).split(b"\n")
-        yield from (line for line in lines if line.strip())
-        if len(rest) > MAX_EVENT_BYTES:
+        *ended, rest = data.split(b"\n")
+        if ended:
+            ended[0] = b"".join((*begun, ended[0]))
+            yield from (line for line in ended if line.strip())
+            begun, size = [], 0
+        begun.append(rest)
+        size += len(rest)
+        if size > MAX_EVENT_BYTES:
             raise ApiError(0, MALFORMED, f"an event longer than {MAX_EVENT_BYTES} bytes", request=request)
-    if rest.strip():
+    if b"".join(begun).strip():
         raise ApiError(0, NO_ANSWER, "the stream ended within an event", request=request)
 
 
