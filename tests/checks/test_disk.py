@@ -167,6 +167,25 @@ def test_a_real_file_system(inodes: int, change: str, minimum: int, reason: str,
     assert result["reason"] == reason, result
 
 
+POD = """
+mount --rbind / {root} && mount -o remount,bind,ro {root}
+exec {python} -m cli.main run -o json --only Disk --config {config} --host-root {root}
+"""
+
+
+@needs_root
+def test_a_pods_read_only_mount_of_the_host_is_not_the_hosts(tmp_path: Path) -> None:
+    """As deploy/daemonset.yaml mounts it; /proc/1 is an init whose mounts are writable."""
+    config, root = tmp_path / "config.toml", tmp_path / "host"
+    root.mkdir()
+    config.write_text('[checks.Disk]\npath = "/etc"\nminimum_free_bytes = 0\n')
+    script = POD.format(root=root, python=sys.executable, config=config)
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    (result,) = json.loads(done.stdout)["results"]
+    assert result["reason"] == "Enough", result
+    assert "/etc" in result["evidence"]
+
+
 @pytest.mark.parametrize("junk", ["", "var/lib", "a\\u0000b", "/a\\nb", "/" + "x" * 1024])
 def test_a_path_that_is_none_is_refused(junk: str) -> None:
     with pytest.raises(ConfigError, match=r"^c: checks\.Disk\.path: "):
