@@ -35,16 +35,18 @@ def _machine(
     order: int = 2,
     tree: str = "",
 ) -> Scenario:
-    return Scenario(f"ppc64le/{name}", kernel, truth, machine, cmdline, setup, order=order, tree=tree)
+    return Scenario(
+        f"{kernel.architecture.name}/{name}", kernel, truth, machine, cmdline, setup, order=order, tree=tree
+    )
 
 
 SCENARIOS = (
     _machine("works", runs(PARTITION, "grep -q Radix /proc/cpuinfo"), *LOADED, order=0),
     _machine(
-        "works-metal", runs("grep -q PowerNV /proc/cpuinfo"), *LOADED, machine=METAL, kernel=ON_METAL, order=1
+        "works", runs("grep -q PowerNV /proc/cpuinfo"), *LOADED, machine=METAL, kernel=ON_METAL, order=1
     ),
     _machine(
-        "metal-kvm-alone",
+        "kvm-alone",
         fails("ModuleNotLoaded", REFUSED, "grep -q PowerNV /proc/cpuinfo", LOADABLE),
         *DEVICES,
         "modprobe kvm",
