@@ -57,7 +57,7 @@ def explain(reader: Reader, path: str, status: os.stat_result) -> Explanation | 
 
 
 def unsearchable(reader: Reader, path: str) -> str:
-    """Names the directory on a path that may not be searched, with its owner and mode."""
+    """Names the directory on a path that may not be searched, with its owner and mode; empty for none."""
     for directory, entry in _steps(reader, path):
         try:
             reader.readlink(entry)
@@ -68,7 +68,7 @@ def unsearchable(reader: Reader, path: str) -> str:
                 return f"the directory {directory} on the path"
         except OSError:  # no link
             continue
-    return "a directory on the path"
+    return ""
 
 
 def _entries(reader: Reader, path: str) -> tuple[acl.Entry, ...]:

@@ -25,15 +25,9 @@ def access(reader: Reader, path: str = PATH) -> Explanation:
     """
     try:
         status = reader.stat(path)
-        nodev = bool(reader.statvfs(path).f_flag & os.ST_NODEV)
     except OSError:
-        return Explanation(
-            Cause.PERMISSION_DENIED,
-            f"this process (user {reader.effective_user}) may not search "
-            f"{permission.unsearchable(reader, path)}",
-            f"namei -l {path}; {permission.LOOK}",
-        )
-    if nodev:
+        return _not_even_looked_at(reader, path)
+    if _is_nodev(reader, path):
         return _nodev(reader, path)
     asked = reader.may_access(path)
     by_mode = None if asked else permission.explain(reader, path, status)
@@ -76,6 +70,31 @@ def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation
     )
 
 
+def _not_even_looked_at(reader: Reader, path: str) -> Explanation:
+    """What refuses stat(2): a directory, or a security module that guards the device itself."""
+    directory = permission.unsearchable(reader, path)
+    if directory:
+        return Explanation(
+            Cause.PERMISSION_DENIED,
+            f"this process (user {reader.effective_user}) may not search {directory}",
+            f"namei -l {path}; {permission.LOOK}",
+        )
+    suspects = list(confinement.security_modules(reader)) or ["a security module"]
+    return Explanation(
+        Cause.PERMISSION_DENIED,
+        f"every directory on the path can be searched, and yet it may not be looked at: what refuses it is "
+        f"{' or '.join(suspects)}",
+        _look_at_modules(path),
+    )
+
+
+def _is_nodev(reader: Reader, path: str) -> bool:
+    try:
+        return bool(reader.statvfs(path).f_flag & os.ST_NODEV)
+    except OSError:  # the mode tells more
+        return False
+
+
 def _nodev(reader: Reader, path: str) -> Explanation:
     mount = mountinfo.holding(mountinfo.parse(own(reader, "mountinfo")), path) if reader.root == "/" else None
     where = f" ({mount.kind} at {mount.point})" if mount else ""
@@ -110,7 +129,10 @@ def _refusing_cgroup(reader: Reader, path: str, *, asked: bool | None) -> str:
     told = own(reader, "cgroup")
     first, second = cgroup.devices_path(told), cgroup.unified_path(told)
     listed = text(reader, f"/sys/fs/cgroup/devices{first}/devices.list") if first else ""
-    number = reader.stat(path).st_rdev
+    try:
+        number = reader.stat(path).st_rdev
+    except OSError:  # no cgroup refuses to look
+        return ""
     major, minor = os.major(number), os.minor(number)
     if listed and not cgroup.allows(listed, major, minor):
         return f"the device cgroup {first}, whose list does not have c {major}:{minor} rw,"

@@ -239,10 +239,15 @@ SITUATIONS = {
         module.PERMISSION_DENIED,
         "root:kvm",
     ),
-    "directory that may not be searched": (
+    "a device that may not be looked at": (
         lambda: as_user(with_device(stat_errno=errno.EACCES)),
         module.PERMISSION_DENIED,
-        "search",
+        "every directory on the path can be searched",
+    ),
+    "a look that is forbidden": (
+        lambda: with_device(stat_errno=errno.EPERM),
+        module.DEVICE_CGROUP_DENIED,
+        "seccomp is off",
     ),
     "EACCES for root": (
         lambda: with_device(open_errno=errno.EACCES),

@@ -11,10 +11,31 @@ from pathlib import Path
 
 import hangingfs
 import pytest
+import situations
 from program import command
 from realkvm import needs_kvm, needs_root
 
 pytestmark = needs_root
+
+FILES = (
+    *(
+        "proc/misc",
+        "proc/cpuinfo",
+        "proc/meminfo",
+        "proc/cmdline",
+        "proc/modules",
+        "proc/sysinfo",
+        "proc/cgroups",
+    ),
+    *("proc/sys/kernel/osrelease", "proc/sys/kernel/arch", "proc/sys/kernel/hostname", "proc/self/mountinfo"),
+    *(
+        "sys/class/misc/kvm/dev",
+        "sys/class/dmi/id/sys_vendor",
+        "sys/hypervisor/type",
+        "dev/kmsg",
+        "etc/group",
+    ),
+)
 
 CONFIG = "[checks.KVM]\ntimeout = 0.3\n[checks.Tun]\ntimeout = 0.3\n"
 
@@ -79,6 +100,24 @@ def test_the_whole_runs_time_is_kept(root: Path) -> None:
     assert results[0]["reason"] == "TimedOut"
     assert "the run's 0.5 s were over" in results[0]["message"]
     assert "--timeout" in results[0]["hint"]
+
+
+def test_files_that_are_fifos_are_not_waited_for(root: Path) -> None:
+    """A FIFO without a writer would block who opens it, and one with a writer who reads it."""
+    for path in FILES:
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
+        os.mkfifo(file)
+    writer = os.open(root / "proc/misc", os.O_RDWR)
+    started = time.monotonic()
+    answer = situations.run(lambda: None, "--host-root", str(root))
+    os.close(writer)
+    assert time.monotonic() - started < 10
+    assert answer.status == 1
+    for name in answer.results:
+        assert answer.told(name)[0] not in ("TimedOut", "Crashed")
+    assert answer.told("KVM")[1] in ("Fail", "Unknown")
 
 
 @pytest.fixture

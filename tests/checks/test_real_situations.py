@@ -229,6 +229,7 @@ def program(prepare: str, *words: str) -> subprocess.CompletedProcess[str]:
         ("mount -t tmpfs none /sys;", RUNS.reason, "opens"),
         ("umount -l /sys /proc;", RUNS.reason, "opens"),
         ("mount -o remount,bind,ro /proc;", RUNS.reason, "opens"),
+        ("mount -o remount,bind,ro /;", RUNS.reason, "opens"),
     ],
 )
 def test_mounts(prepare: str, reason: str, words: str) -> None:

@@ -249,7 +249,7 @@ class MemoryHost(Host):
         )
 
     def readlink(self, path: str) -> str:
-        node = self._find(path, follow=False)
+        node = self.nodes.get(path) or self._find(path, follow=False)
         if not node.target:
             raise fail(errno.EINVAL, path)
         return node.target
