@@ -20,6 +20,9 @@ _FOLDERS = {
 }
 """Where an architecture's sources are below ``arch``, where it is not its own name."""
 
+_LOCKED = ("integrity", "confidentiality")
+"""Modes of lockdown in which unsigned modules are refused (kernel_lockdown(7))."""
+
 _TAIL = 28
 """Bytes at the end of a signed module's file (kernel: include/linux/module_signature.h)."""
 
@@ -96,7 +99,10 @@ def _signed_only(reader: Reader, parameters: CommandLine) -> str:
         return "the kernel command line has module.sig_enforce"
     lockdown = text(reader, "/sys/kernel/security/lockdown")
     mode = lockdown.partition("[")[2].partition("]")[0]
-    return f"/sys/kernel/security/lockdown is {mode}" if mode in ("integrity", "confidentiality") else ""
+    if mode in _LOCKED:
+        return f"/sys/kernel/security/lockdown is {mode}"
+    asked = parameters.last("lockdown") if not lockdown else None  # securityfs is not mounted
+    return f"the kernel command line has lockdown={asked}" if asked in _LOCKED else ""
 
 
 def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:

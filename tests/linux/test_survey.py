@@ -133,6 +133,11 @@ PLAIN_DEP = "kernel/arch/x86/kvm/kvm-intel.ko: kernel/arch/x86/kvm/kvm.ko\nkerne
         ({"/sys/kernel/security/lockdown": "[none] integrity confidentiality\n"}, ""),
         ({"/sys/module/module/parameters/sig_enforce": "N\n"}, ""),
         ({"/proc/cmdline": "module.sig_enforce=0"}, ""),
+        ({"/proc/cmdline": "lockdown=integrity"}, "the kernel command line has lockdown=integrity"),
+        (
+            {"/proc/cmdline": "lockdown=integrity", "/sys/kernel/security/lockdown": "[none] integrity\n"},
+            "",
+        ),
     ],
 )
 @pytest.mark.parametrize("contents", [SIGNED, UNSIGNED])

@@ -545,6 +545,11 @@ TABLE: dict[str, tuple[Facts, Cause, str]] = {
         Cause.NESTED_NOT_EXPOSED,
         "does not support nesting",
     ),
+    "POWER with the hash MMU": (
+        other("ppc64le", machines.POWER + "MMU\t\t: Hash\n"),
+        Cause.NESTED_NOT_EXPOSED,
+        "nesting needs the radix MMU",
+    ),
     "POWER, not loaded": (
         other("ppc64le", machines.POWER),
         Cause.MODULE_NOT_LOADED,
