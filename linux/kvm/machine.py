@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from linux.kvm import uapi
-from linux.kvm.exits import GuestTimeoutError
+from linux.kvm.exits import GuestError, GuestTimeoutError, describe
 
 ARM_DEFAULT_IPA_BITS = 40
 """Size of a guest's physical address space on aarch64 where ``KVM_CREATE_VM`` is given type 0."""
@@ -252,6 +252,7 @@ class VCPU(_Closing):
 
         Raises:
             CallError: ``KVM_RUN`` failed.
+            GuestError: It failed, and says more than an error number can.
             GuestTimeoutError: The time has passed.
         """
         refused = 0
@@ -265,13 +266,21 @@ class VCPU(_Closing):
                 if refused > MAX_RESUMES:
                     raise CallError("KVM_RUN", error) from error
             except OSError as error:
+                # The one error beside which there can be an exit (api.rst, KVM_EXIT_MEMORY_FAULT).
+                if error.errno == errno.EFAULT and self._reason() == uapi.EXIT_MEMORY_FAULT:
+                    told = describe(self.run, uapi.EXIT_MEMORY_FAULT)
+                    raise GuestError(f"the guest left by {told} ({error.strerror})") from error
                 raise CallError("KVM_RUN", error) from error
             else:
-                (reason,) = struct.unpack_from("=I", self.run, uapi.RUN_EXIT_REASON)
+                reason = self._reason()
                 if reason not in RESUMED_EXITS:
-                    return int(reason)
+                    return reason
             if expired():
                 raise GuestTimeoutError
+
+    def _reason(self) -> int:
+        (reason,) = struct.unpack_from("=I", self.run, uapi.RUN_EXIT_REASON)
+        return int(reason)
 
     def entry(self) -> Callable[[], int]:
         """Returns a single call of ``KVM_RUN``, for one who times it; it raises OSError, as it comes."""
