@@ -29,10 +29,10 @@ INIT_MOUNTS = "/proc/1/mountinfo"
 ENOUGH = passing("Enough")
 FREE_IT = "df -h PATH; du -xh --max-depth=2 /var | sort -h | tail; crictl rmi --prune"
 TOO_LITTLE = failing("TooLittle", hint=FREE_IT)
-NO_INODES = failing("NoInodes", hint="df -i PATH; du -x --inodes --max-depth=2 /var | sort -n | tail")
-READ_ONLY = failing(
-    "ReadOnly", hint="dmesg | grep -iE 'remount|I/O error'; fsck, then mount -o remount,rw PATH"
-)
+COUNT_THEM = "df -i PATH; du -x --inodes --max-depth=2 /var | sort -n | tail"
+NO_INODES = failing("NoInodes", hint=COUNT_THEM)
+WRITE_IT = 'dmesg | grep -iE "remount|I/O error"; mount -o remount,rw "$(findmnt -no TARGET -T PATH)"'
+READ_ONLY = failing("ReadOnly", hint=WRITE_IT)
 NOT_THIS_MACHINE = unknown("NotThisMachine", hint="run vm-preflight on that machine itself")
 UNREADABLE = unknown(
     "Unreadable", hint="df -h PATH; set path under [checks.Disk] in the configuration to where VM images lie"
@@ -70,10 +70,11 @@ def disk(host: Host, run: Run) -> Finding:
         path, space = _place(host, wanted)
     except OSError as error:
         return UNREADABLE(
-            f"statvfs of {error.filename}: {words(error.errno or 0)}", hint=f"ls -ld {wanted}; df -h {wanted}"
+            f"statvfs of {error.filename}: {words(error.errno or 0)}",
+            hint=_on(wanted, "ls -ld PATH; df -h PATH"),
         )
     if not space.f_blocks:
-        return UNREADABLE(f"the file system of {path} does not tell its size", hint=f"df -hT {path}")
+        return UNREADABLE(f"the file system of {path} does not tell its size", hint=_on(path, "df -hT PATH"))
     free = space.f_bavail * space.f_frsize
     there = path if path == wanted else f"{path} ({wanted} is not there)"
     message = f"{_gibibytes(free)} are free at {there}, at least {_gibibytes(minimum)} are asked for"
@@ -85,22 +86,18 @@ def disk(host: Host, run: Run) -> Finding:
     if read_only is None:
         return UNREADABLE(
             f"{message}; whether the host mounts it read-only cannot be seen: {INIT_MOUNTS} cannot be read",
-            hint=f"findmnt -T {path}; in a pod: hostPath / with the host's /proc below it",
+            hint=_on(path, "findmnt -T PATH; in a pod: hostPath / with the host's /proc below it"),
             evidence=evidence,
         )
     if read_only:
-        return READ_ONLY(
-            f"{path} is mounted read-only",
-            hint=f"findmnt -T {path}; dmesg | grep -iE 'remount|I/O error'; mount -o remount,rw MOUNTPOINT",
-            evidence=evidence,
-        )
+        return READ_ONLY(f"{path} is mounted read-only", hint=_on(path, WRITE_IT), evidence=evidence)
     if free < minimum:
-        return TOO_LITTLE(message, hint=FREE_IT.replace("PATH", path), evidence=evidence)
+        return TOO_LITTLE(message, hint=_on(path, FREE_IT), evidence=evidence)
     # A file system that makes inodes as it needs them (btrfs) says 0 of 0.
     if space.f_files and not space.f_favail:
         return NO_INODES(
             f"{message}; but not one inode of {space.f_files} is free: no file can be made",
-            hint=f"df -i {path}; du -x --inodes --max-depth=2 /var | sort -n | tail",
+            hint=_on(path, COUNT_THEM),
             evidence=evidence,
         )
     return ENOUGH(message, evidence=evidence)
@@ -145,6 +142,13 @@ def _read_only(host: Host, path: str, space: os.statvfs_result) -> bool | None:
     except OSError:
         return None
     return mount and mount.read_only
+
+
+def _on(path: str, command: str) -> str:
+    """Puts a path into a command, so that a shell takes it as one word."""
+    from shlex import quote
+
+    return command.replace("PATH", quote(path))
 
 
 def _gibibytes(size: int) -> str:

@@ -87,8 +87,8 @@ def take(
         with TimeLimit(SECONDS, monotonic) as limit:
             told = _repeat(vcpu, reason, times, limit.expired, nanoseconds)
         bare = _bare(system, vcpu.requests.get_api_version, nanoseconds)
-    except (CallError, OSError) as error:
-        return f"not timed: {error}"
+    except (CallError, OSError, MemoryError) as error:
+        return f"not timed: {str(error) or type(error).__name__}"
     if told:
         return f"not timed: after {len(times)} exits came {told}"
     if not times:

@@ -73,6 +73,15 @@ def test_the_nearest_directory_that_is_there_is_asked(files: dict[str, Node], pa
     assert ("is not there" in finding.message) == (asked != path)
 
 
+def test_the_path_is_one_word_of_the_hints_commands() -> None:
+    host = MemoryHost({"/data/a b/x": Node()})
+    host.space = machine(available=0).space
+    finding = disk(host, Run(settings={"path": "/data/a b"}))
+    assert finding.outcome is module.TOO_LITTLE
+    assert finding.hint is not None
+    assert finding.hint.startswith("df -h '/data/a b'; ")
+
+
 def test_a_link_that_leads_nowhere_is_not_the_directory_above_it() -> None:
     host = MemoryHost({"/var/lib/kubelet": Node(target="/data/kubelet")})
     host.space = machine().space
