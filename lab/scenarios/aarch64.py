@@ -7,8 +7,8 @@ from lab.architecture import ARM64, Kernel
 from lab.scenario import Scenario, Truth
 from lab.x86 import fails, runs
 
-BOOKWORM, TRIXIE, FORKY = (
-    Kernel(ARM64, suite, "linux-image-cloud-arm64") for suite in ("bookworm", "trixie", "forky")
+BULLSEYE, BOOKWORM, TRIXIE, FORKY = (
+    Kernel(ARM64, suite, "linux-image-cloud-arm64") for suite in ("bullseye", "bookworm", "trixie", "forky")
 )
 PAGES_OF_16K = Kernel(ARM64, "trixie", "linux-image-arm64-16k")
 
@@ -83,6 +83,9 @@ SCENARIOS = (
         cmdline="kvm-arm.mode=nvhe",
     ),
     _machine("works-two-cpus", runs("test $(nproc) = 2"), machine=(*NVHE, "-smp", "2")),
+    _machine("works-5.10", runs(AT_EL2, _says("VHE mode initialized")), machine=VHE, kernel=BULLSEYE),
+    _machine("works-5.10-nvhe", runs(AT_EL2, _says("Hyp mode initialized")), kernel=BULLSEYE),
+    _machine("el1-5.10", fails("NestedNotExposed", ABSENT, AT_EL1), machine=EL1, kernel=BULLSEYE),
     _machine("works-6.12", runs(_says("VHE mode initialized")), machine=VHE, kernel=TRIXIE),
     _machine(
         "works-6.12-protected",
