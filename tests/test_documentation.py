@@ -16,6 +16,7 @@ from preflight.result import Outcome
 ROOT = Path(__file__).parents[1]
 PAGES = sorted({*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("tests/**/*.md")})
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+BAR = re.compile(r"(?<!\\)\|")
 HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
 
 
@@ -44,6 +45,16 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         assert target.exists(), link
         if fragment:
             assert fragment in map(anchor, HEADING.findall(target.read_text())), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_row_of_a_table_has_its_cells(page: Path) -> None:
+    """A bar that is not escaped begins another cell, within code too (GFM, 4.10)."""
+    without_examples = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", without_examples, re.MULTILINE):
+        head, *rows = table.splitlines()
+        for row in rows:
+            assert len(BAR.findall(row)) == len(BAR.findall(head)), row
 
 
 def test_every_record_of_a_decision_is_in_the_index() -> None:
