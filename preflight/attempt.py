@@ -4,7 +4,7 @@ import math
 import os
 import select
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from preflight.check import Check
@@ -12,8 +12,8 @@ from preflight.child import Answer, decode_answer
 from preflight.fields import FieldError
 from preflight.framing import Decoder, FramingError
 from preflight.outcomes import CRASHED, OUTPUT_TOO_LARGE, TIMED_OUT, ended_by
-from preflight.process import TICK, Child
-from preflight.result import Finding, Outcome, one_line
+from preflight.process import TICK, Child, held_up
+from preflight.result import NO_EVIDENCE, Finding, Outcome, one_line
 
 MAX_OUTPUT = 1 << 16
 """Bytes that a check may print; as much as a pipe holds (pipe(7))."""
@@ -75,7 +75,9 @@ class Attempt:
             left = deadline - self._monotonic()
             self._wait(max(0.0, left))
             if left <= 0 and not self._messages:
-                return self._failure(TIMED_OUT, f"no answer within {seconds:.3g} s")
+                words, function = held_up(self.child.pid)
+                message = f"no answer within {seconds:.3g} s{'; ' if words else ''}{words}"
+                return self._failure(TIMED_OUT, message, evidence={"wchan": function} if function else {})
 
     def close(self) -> None:
         """Closes the pipes; the child goes on."""
@@ -150,7 +152,15 @@ class Attempt:
         ended = ended_by(-code)
         return self._failure(ended.outcome, ended.message, hint=ended.hint)
 
-    def _failure(self, outcome: Outcome, message: str, *, hint: str | None = None) -> Failure:
+    def _failure(
+        self,
+        outcome: Outcome,
+        message: str,
+        *,
+        hint: str | None = None,
+        evidence: Mapping[str, str] = NO_EVIDENCE,
+    ) -> Failure:
         self._read_output()
         tail = one_line(self._tail.decode("utf-8", "replace"))
-        return Failure(outcome(message, hint=hint, evidence={"output": tail} if tail else None))
+        printed = {"output": tail} if tail else {}
+        return Failure(outcome(message, hint=hint, evidence={**evidence, **printed}))

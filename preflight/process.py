@@ -214,6 +214,27 @@ def pipe() -> tuple[int, int]:
     return moved[0], moved[1]
 
 
+def held_up(pid: int) -> tuple[str, str]:
+    """Tells what holds a process up.
+
+    Returns:
+        In words, that it is stopped or cannot be interrupted (proc_pid_stat(5)), empty where neither is so;
+        and the kernel's function in which it waits (proc_pid_wchan(5)), empty where it runs or nothing tells.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            state = file.read(4096).rpartition(")")[2].split()[0]
+        with open(f"/proc/{pid}/wchan", encoding="ascii", errors="replace") as file:
+            function = file.read(256)
+    except (OSError, IndexError):
+        return "", ""
+    function = function if function.isidentifier() else ""
+    words = {"T": "it is stopped, as by SIGSTOP", "t": "a debugger has stopped it"}.get(state, "")
+    if state == "D":
+        words = "it waits in the kernel" + (f", in {function}" if function else "")
+    return words, function
+
+
 def wait_readable(descriptor: int, seconds: float) -> bool:
     """Waits until a descriptor is readable or at its end, for at most ``seconds``."""
     poll = select.poll()
