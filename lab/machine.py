@@ -60,7 +60,8 @@ def boot(scenario: Scenario, image: Image, log: Path, *, capture: bool = False) 
 def command(scenario: Scenario, kernel: Path, initrd: Path) -> list[str]:
     """Returns QEMU's command line for a scenario."""
     architecture = scenario.kernel.architecture
-    parameters = f"console={architecture.console} quiet panic=-1 {scenario.cmdline}".strip()
+    words = (f"console={architecture.console} quiet panic=-1", architecture.parameters, scenario.cmdline)
+    parameters = " ".join(filter(None, words))
     return [
         *(architecture.emulator, *architecture.options, "-m", MEMORY, *scenario.machine),
         *("-accel", "tcg,thread=multi", "-nodefaults", "-no-user-config", "-no-reboot"),
