@@ -20,6 +20,9 @@ MAX_OUTPUT = 1 << 16
 MAX_ERRORS = 1 << 10
 """Bytes of its standard error that are kept, from the end."""
 
+MAX_RELAYED = 1 << 10
+"""Bytes of each stream that the runner is shown at once: all that is left of a program that it must end."""
+
 _WATCH = 1.0
 """Seconds between two looks at whether the runner is still there."""
 
@@ -109,6 +112,7 @@ class _Stream:
         self.open = True
         self.kept = b""
         self._keep = keep
+        self._relay = MAX_RELAYED
 
     def read(self) -> None:
         """Takes what is there: one read empties a pipe, and who goes on writing does not hold us up."""
@@ -120,3 +124,5 @@ class _Stream:
             return
         self.open = bool(data)
         self.kept = self._keep(self.kept + data)
+        if shown := data[: self._relay]:
+            self._relay -= os.write(2, shown)
