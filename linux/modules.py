@@ -65,14 +65,16 @@ class Modules(NamedTuple):
 
     def can_be_had(self, module: str) -> bool | None:
         """Whether the kernel has a module, built in or on disk; None where nothing tells."""
+        if module in self.loaded or module in (self.builtin or ()) or self.is_on_disk(module):
+            return True
         option = self.options.get(module)
-        if option == "n":
-            return False
-        if option == "y" or module in self.loaded or module in (self.builtin or ()):
-            return True
-        if module in (self.on_disk or ()) or module in self.forgotten:
-            return True
+        if option in ("y", "n"):
+            return option == "y"
         return False if self.builtin is not None and self.on_disk is not None else None
+
+    def is_on_disk(self, module: str) -> bool:
+        """Whether a module's file is there, as far as it is seen; it may be no part of the kernel."""
+        return module in (self.on_disk or ()) or module in self.forgotten
 
 
 def name_of(path: str) -> str:

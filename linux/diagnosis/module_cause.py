@@ -72,7 +72,7 @@ def _missing(facts: Facts, module: str) -> Explanation | None:
     """The kernel was built without it, or its file is not there."""
     known = facts.modules
     option = kconfig.OPTIONS.get(module, "")
-    if known.options.get(module) == "n":
+    if known.options.get(module) == "n" and not known.is_on_disk(module):
         return Explanation(
             Cause.MODULE_MISSING,
             f"this kernel was built without {module}: {known.options_file} does not set {option}",

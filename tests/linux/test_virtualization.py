@@ -184,6 +184,11 @@ TABLE: dict[str, tuple[Facts, Cause, str]] = {
         Cause.MODULE_MISSING,
         "/boot/config-6.12.0 does not set CONFIG_KVM_INTEL",
     ),
+    "built without, brought from elsewhere": (
+        machine(modules=known(options={"kvm_intel": "n"}, options_file="/boot/config-6.12.0")),
+        Cause.MODULE_NOT_LOADED,
+        "on disk but not loaded",
+    ),
     "no modules at all": (
         machine(modules=Modules(options={"kvm_intel": "m", "modules": "n"}, options_file="/proc/config.gz")),
         Cause.MODULE_MISSING,
