@@ -66,7 +66,7 @@ def tsc(host: Host, run: Run) -> Finding:
     evidence = {CPUINFO: " ".join(sorted(STEADY & flags)), CURRENT: current}
     if not flags >= STEADY:
         return NOT_INVARIANT(
-            f"its rate may change, or stop; the kernel's clock is {current}", evidence=evidence
+            f"its rate may change, or it may stop; the kernel's clock is {current}", evidence=evidence
         )
     if current in BASED_ON_TSC:
         return INVARIANT(f"its rate is constant; the kernel's clock is {current}", evidence=evidence)

@@ -49,7 +49,7 @@ def clock(current: str, known: str) -> dict[str, str | Node]:
             {**clock("tsc", "tsc"), CPUINFO: machines.x86("constant_tsc")},
             (),
             module.NOT_INVARIANT,
-            "may change, or stop",
+            "may change, or it may stop",
         ),
         ({CPUINFO: machines.ARM}, (), module.NOT_APPLICABLE, "aarch64"),
         ({CPUINFO: machines.S390}, (), module.NOT_APPLICABLE, "s390x"),
