@@ -38,6 +38,7 @@ NEEDED = {
     "aarch64": _NEEDED | _DEVICE_CTRL,
     "s390x": _NEEDED | _DEVICE_CTRL | {"S390_COW": 79},
     "ppc64le": _NEEDED,
+    "ppc64": _NEEDED,
     "riscv64": _NEEDED,
     "loongarch64": _NEEDED,
 }
