@@ -1,5 +1,7 @@
 """Explains why KVM's module is not there, on a CPU that can or does not say that it cannot: pure."""
 
+import re
+
 from linux import kconfig, modprobe
 from linux.architecture import ARCHITECTURES, Architecture
 from linux.diagnosis.cause import Cause, Explanation, complaint, log, take_off, to_see, unseen
@@ -66,6 +68,12 @@ def is_built_in(facts: Facts, module: str) -> bool:
 def _chain(facts: Facts, module: str) -> tuple[str, ...]:
     """The module and what it needs; kvm too where no list tells (arch/x86/kvm/Makefile)."""
     return (module, *(facts.modules.needs(module) or (("kvm",) if module != "kvm" else ())))
+
+
+def _said_of(facts: Facts, chain: tuple[str, ...]) -> str:
+    """What the kernel's log says of loading one of the modules, empty where it does not."""
+    whole = re.compile(rf"\b({'|'.join(chain)})\b")
+    return first((message for message in facts.log if whole.search(message.text)), Topic.MODULE)
 
 
 def _missing(facts: Facts, module: str) -> Explanation | None:
@@ -137,7 +145,7 @@ def _forbidden(facts: Facts, module: str) -> Explanation | None:
             take_off("nomodule"),
             evidence={"/proc/cmdline": "nomodule"},
         )
-    refused = first(facts.log, Topic.MODULE)
+    refused = _said_of(facts, chain)
     if "is blacklisted" in refused:
         return Explanation(
             Cause.MODULE_BLACKLISTED,
@@ -231,7 +239,7 @@ def _refused(facts: Facts, module: str) -> Explanation | None:
             f"{module} could not be loaded, the kernel log says: {busy}",
             evidence=log(facts, busy),
         )
-    broken = first(facts.log, Topic.MODULE)
+    broken = _said_of(facts, _chain(facts, module))
     if broken:
         return Explanation(
             Cause.MODULE_NOT_LOADED,

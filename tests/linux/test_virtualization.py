@@ -165,6 +165,11 @@ TABLE: dict[str, tuple[Facts, Cause, str]] = {
         Cause.MODULE_NOT_LOADED,
         "version magic",
     ),
+    "of another build, the other vendor's": (
+        machine(log=log("kvm_amd: version magic '6.1.0 SMP' should be '6.12.0 SMP'")),
+        Cause.MODULE_NOT_LOADED,
+        "on disk but not loaded",
+    ),
     "taken by another hypervisor": (
         machine(log=log("kvm: enabling virtualization on CPU0 failed")),
         Cause.HYPERVISOR_BUSY,
@@ -272,6 +277,11 @@ TABLE: dict[str, tuple[Facts, Cause, str]] = {
         machine(log=log("Module kvm_intel is blacklisted")),
         Cause.MODULE_BLACKLISTED,
         "Module kvm_intel is blacklisted",
+    ),
+    "module_blacklist of the other vendor's, by the log": (
+        machine(log=log("Module kvm_amd is blacklisted")),
+        Cause.MODULE_NOT_LOADED,
+        "on disk but not loaded",
     ),
     "modprobe.blacklist": (
         machine(parameters=line("modprobe.blacklist=kvm_intel modprobe.blacklist=floppy")),
