@@ -72,7 +72,7 @@ def _chain(facts: Facts, module: str) -> tuple[str, ...]:
 
 def _said_of(facts: Facts, chain: tuple[str, ...]) -> str:
     """What the kernel's log says of loading one of the modules, empty where it does not."""
-    whole = re.compile(rf"\b({'|'.join(chain)})\b")
+    whole = re.compile(rf"\b({'|'.join(map(re.escape, chain))})\b")
     return first((message for message in facts.log if whole.search(message.text)), Topic.MODULE)
 
 
