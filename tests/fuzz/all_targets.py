@@ -4,6 +4,7 @@ import cluster_targets
 import host_targets
 import linux_targets
 import shown_targets
+import socket_targets
 import wire_targets
 from inputs import CORPUS, Target
 
@@ -11,6 +12,7 @@ TARGETS = (
     *linux_targets.TARGETS,
     *host_targets.TARGETS,
     *wire_targets.TARGETS,
+    *socket_targets.TARGETS,
     *cluster_targets.TARGETS,
     *shown_targets.TARGETS,
 )

@@ -173,7 +173,9 @@ class Worker:
 
     def run(self, seed: int) -> NoReturn:
         """Tries inputs until the time has passed."""
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        nowhere = os.open(os.devnull, os.O_WRONLY)  # for what is logged, and for what atheris has to say
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
         for data in (b"", *self._target.seeds, *kept(self._target)):
             self.attempt(data[:MAX_INPUT])
         if ATHERIS is None:

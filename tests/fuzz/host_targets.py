@@ -161,6 +161,13 @@ class AnyKVM(FakeKVM):
         self.source = source
         self.right = True
 
+    def _answer(self, request: int, argument: int | bytearray) -> int:
+        answer = super()._answer(request, argument)
+        if isinstance(argument, bytearray) and self.source.below(4) == 0:
+            some = self.source.take(len(argument))
+            argument[: len(some)] = some
+        return answer
+
     def _exit(self) -> None:
         area = self._area
         assert area is not None

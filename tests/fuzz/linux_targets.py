@@ -484,7 +484,7 @@ def read_words(data: bytes) -> None:
     size = hugepages.size(given)
     assert size is None or re.fullmatch(rf"hugepages-\s*0*{size}\s*kB", given)
     count = hugepages.count(given)
-    assert count is None or count == int(given)
+    assert count is None or count == int(given.strip())
     assert count is None or hugepages.spelled(count).isprintable()
 
 
