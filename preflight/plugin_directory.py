@@ -48,8 +48,10 @@ _CONFIGURATION = ("run", "checks")
 def find(directory: str) -> Iterator[tuple[Check, str]]:
     """Yields the checks of a directory, each with its file, sorted by the file's name.
 
+    Of a directory that others can write to none is taken: one check says so.
+
     Raises:
-        ConfigError: The directory cannot be listed, or others can write to it.
+        ConfigError: The directory cannot be listed.
     """
     directory = os.path.abspath(directory)
     try:
@@ -58,7 +60,8 @@ def find(directory: str) -> Iterator[tuple[Check, str]]:
     except OSError as error:
         raise ConfigError(one_line(f"plugin directory {directory}: {error.strerror}")) from None
     if fault is not None:
-        raise ConfigError(one_line(f"plugin directory: {fault.problem} ({fault.hint})"))
+        yield misconfigured("PluginDirectory", fault.problem, hint=fault.hint), directory
+        return
     declarations = {name for name in names if name.endswith(SUFFIX)}
     claimed = set()
     for name in names:
