@@ -20,29 +20,33 @@ def container(reader: Reader, path: str = PATH) -> str:
     if not mounts:
         return "without /proc/self/mountinfo it cannot be told whether this /dev is the host's own"
     mount = mountinfo.holding(mounts, path)
+    filesystem = mount.kind if mount else ""
     other_mounts, init_has_it = _init_view(reader, path)
-    if view.is_container_dev(
-        filesystem=mount.kind if mount else "",
+    elsewhere = view.is_container_dev(
+        filesystem=filesystem,
         init_has_it=init_has_it,
         other_mounts=other_mounts,
         pid_namespace=_namespace(reader, "/proc/self/ns/pid"),
-    ):
-        return "this process is in a container whose /dev does not have it"
-    return ""
+    )
+    if elsewhere is None:
+        return (
+            f"it cannot be told from here whether this /dev ({filesystem or 'of no mount'}) is the host's own"
+        )
+    return "this process is in a container whose /dev does not have it" if elsewhere else ""
 
 
-def _init_view(reader: Reader, path: str) -> tuple[bool, bool | None]:
+def _init_view(reader: Reader, path: str) -> tuple[bool | None, bool | None]:
     """Whether init's mounts are others than ours, and whether it sees the device (None: not told).
 
     Process 2, kthreadd, stands in for a process 1 that may not be looked at: kernel threads are in the first
     mount namespace.
     """
-    ours, other = _namespace(reader, "/proc/self/ns/mnt"), False
+    ours, other = _namespace(reader, "/proc/self/ns/mnt"), None
     for process in (1, 2):
         theirs = _namespace(reader, f"/proc/{process}/ns/mnt")
         if theirs and theirs == ours:
             return False, None
-        other = other or bool(theirs)
+        other = True if ours and theirs else other
         if theirs and reader.exists(f"/proc/{process}/root/dev"):
             return True, reader.exists(f"/proc/{process}/root{path}")
     return other, None

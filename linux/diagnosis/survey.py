@@ -21,6 +21,7 @@ from linux.raw_cpuid import RawCPU
 from linux.reader import Reader, text
 
 REGISTERS = "/dev/cpu/0/msr"
+DMI = "/sys/class/dmi/id"
 
 
 class Sign(NamedTuple):
@@ -53,6 +54,7 @@ class Facts(NamedTuple):
         log: The kernel log's messages about virtualisation.
         log_error: Why the log could not be read, empty where it was.
         hypervisor: What the machine runs under, None where nothing names it.
+        product: Vendor and name of the machine by its DMI strings, empty where it has none.
         confidential: What says that this is a confidential guest, `NOTHING` where nothing does.
         firmware: What a register says about virtualization switched off, `NOTHING` where it does not.
         modules: Kernel modules that have to do with KVM.
@@ -67,6 +69,7 @@ class Facts(NamedTuple):
     log: tuple[Message, ...] = ()
     log_error: str = ""
     hypervisor: Hypervisor | None = None
+    product: str = ""
     confidential: Sign = NOTHING
     firmware: Sign = NOTHING
     modules: Modules = Modules()
@@ -91,6 +94,9 @@ def take(reader: Reader) -> Facts:
         log=log,
         log_error=log_error,
         hypervisor=hypervisor(reader, kernel_log.first(log, kernel_log.Topic.HYPERVISOR)),
+        product=" ".join(
+            text(reader, f"{DMI}/{name}").strip() for name in ("sys_vendor", "product_name")
+        ).strip(),
         confidential=_confidential(reader, cpu, log),
         firmware=_firmware(reader, cpu),
         modules=module_survey.take(reader, parameters, machine),

@@ -11,7 +11,7 @@ from linux import hypervisor
 from linux.architecture import ARCHITECTURES, Architecture
 from linux.diagnosis import module_cause
 from linux.diagnosis.cause import Cause, Explanation, complaint, log, take_off, to_see, unseen
-from linux.diagnosis.survey import AMD, Facts
+from linux.diagnosis.survey import AMD, DMI, Facts
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Topic, first
 
@@ -158,7 +158,7 @@ def _nested(facts: Facts, none: str) -> Explanation | None:
         f"{none}; this machine is a VM under {outer.name}, which does not pass virtualization through",
         outer.hint_on(facts.architecture),
         ask_cpu=facts.architecture in _X86 and not facts.asked and not first(facts.log, Topic.HYPERVISOR),
-        evidence={"hypervisor": outer.name},
+        evidence={"hypervisor": outer.name, **_product(facts)},
     )
 
 
@@ -185,8 +185,12 @@ def _without_flag(facts: Facts, architecture: Architecture) -> Explanation:
         f"{reported}",
         _look(facts),
         ask_cpu=facts.architecture in _X86 and not facts.asked,
-        evidence={**evidence, **log(facts, words)},
+        evidence={**evidence, **_product(facts), **log(facts, words)},
     )
+
+
+def _product(facts: Facts) -> Mapping[str, str]:
+    return {DMI: facts.product} if facts.product else {}
 
 
 def _lacking(facts: Facts) -> str:
