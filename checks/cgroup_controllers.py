@@ -95,7 +95,7 @@ def cgroup_controllers(host: Host, run: Run) -> Finding:
                 return NOT_DELEGATED(
                     f"the kernel has {_and(lacking)}, but {ROOT}/{pods} was not given it", evidence=evidence
                 )
-    return AVAILABLE(f"cgroup version 2 has {_and(VERSION_2)}; devices are allowed by BPF", evidence=evidence)
+    return AVAILABLE(f"cgroup version 2 has {_and(VERSION_2)}; devices are BPF's part", evidence=evidence)
 
 
 def _version_1(host: Host) -> Finding:

@@ -57,7 +57,9 @@ def emulation(host: Host, run: Run) -> Finding:
             hint="run vm-preflight on that machine itself",
         )
     install = qemu.package(architecture)
-    programs = qemu.programs(architecture if architecture in ARCHITECTURES else host.own_architecture)
+    programs = qemu.programs(
+        architecture if architecture in ARCHITECTURES else host.own_architecture, host.program_directories
+    )
     for program in programs:
         try:
             trial = emulator.start(host, program, qemu.EMULATING)
@@ -71,7 +73,7 @@ def emulation(host: Host, run: Run) -> Finding:
         outcome = EMULATOR_BROKEN_AND_NEEDED if run.use_emulation else EMULATOR_BROKEN
         return outcome(
             f"{needed}; {trial.told}",
-            hint=f"see what it says: {program} -machine none -accel tcg; reinstall it: {install}",
+            hint=f"see what it says: {qemu.command(program, qemu.EMULATING)}; reinstall it: {install}",
         )
     others = [name for name in qemu.others() if name not in programs and host.exists(name)]
     if host.root != "/":

@@ -18,10 +18,24 @@ from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, skipping, unknown
 
+
+def _patch(cpu: str) -> str:
+    """Returns the command that gives a VM of KubeVirt's a CPU model."""
+    spec = f'{{"spec":{{"template":{{"spec":{{"domain":{{"cpu":{cpu}}}}}}}}}}}'
+    return f"kubectl patch vm NAME --type merge -p '{spec}'"
+
+
+def _without(feature: str) -> str:
+    """Returns the command that gives it the host's, but for a feature."""
+    return _patch(f'{{"model":"host-passthrough","features":[{{"name":"{feature}","policy":"disable"}}]}}')
+
+
+BASIC = _patch('{"model":"kvm64"}')
+
 HOST_MODEL_WORKS = passing("HostModelWorks")
-HOST_MODEL_FAILS = failing("HostModelFails", hint="in the VM's spec.domain: cpu: {model: kvm64}")
+HOST_MODEL_FAILS = failing("HostModelFails", hint=BASIC)
 OFFER_TAKEN = passing("OfferTaken")
-OFFER_REFUSED = failing("OfferRefused", hint="in the VM's spec.domain: cpu: {model: kvm64}")
+OFFER_REFUSED = failing("OfferRefused", hint=BASIC)
 EMULATOR_MISSING = skipping("EmulatorMissing")
 NOT_THIS_MACHINE = skipping("NotThisMachine")
 UNSUPPORTED = skipping("Unsupported")
@@ -29,7 +43,6 @@ NOT_TOLD = unknown("NotTold", hint="see what it says: qemu-system-â€¦ -machine â
 
 ANSWERS = (HOST_MODEL_WORKS, HOST_MODEL_FAILS, OFFER_TAKEN, OFFER_REFUSED)
 
-WITHOUT = "cpu: {{model: host-passthrough, features: [{{name: {}, policy: disable}}]}}"
 
 KVM = "/dev/kvm"
 IGNORE_MSRS = "/sys/module/kvm/parameters/ignore_msrs"
@@ -59,7 +72,7 @@ def host_cpu_model(host: Host, run: Run) -> Finding:
         qemu.with_kvm(architecture, "host")
     except KeyError:
         return UNSUPPORTED(f"how QEMU is started on {architecture} is not known here")
-    for program in qemu.programs(architecture):
+    for program in qemu.programs(architecture, host.program_directories):
         depends = _depends(host, program)
         if before := _remembered(run, depends):
             return before
@@ -121,10 +134,9 @@ def _ask_qemu(host: Host, program: str, architecture: str) -> Finding:
         nor = f"; nor does it start with -cpu {' or '.join(models)}" if models else ""
         command = qemu.command(program, qemu.with_kvm(architecture, "host"))
         return NOT_TOLD(told + nor, hint=f"see what it says: timeout 3 {command}")
-    fixes = [WITHOUT.format(trial.feature) if "," in model else f"cpu: {{model: {model}}}" for model in works]
     return HOST_MODEL_FAILS(
         f"{told}; it starts with -cpu {' and with -cpu '.join(works)}",
-        hint=f"in the VM's spec.domain: {' or '.join(fixes)}",
+        hint=_without(trial.feature) if "," in works[0] else BASIC,
         evidence={"-cpu host": trial.told},
     )
 
@@ -152,6 +164,6 @@ def _ask_kvm(host: Host, architecture: str) -> Finding:
     return OFFER_REFUSED(
         f"KVM offers the register (MSR) {register:#x} with {value:#x}, but a vCPU does not take it: QEMU "
         "with -cpu host ends on that",
-        hint=f"in the VM's spec.domain: {WITHOUT.format(feature)}" if feature else again,
+        hint=_without(feature) if feature else again,
         evidence={f"KVM_SET_MSRS {register:#x}": f"{value:#x} is refused"},
     )

@@ -50,10 +50,16 @@ _PACKAGES = {
 """Debian's package with an architecture's emulator (packages.debian.org, trixie)."""
 
 
-def programs(architecture: str) -> tuple[str, ...]:
-    """Returns the paths at which distributions install the emulator of an architecture."""
+def programs(architecture: str, directories: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns where the emulator of an architecture may be, the likeliest first.
+
+    Args:
+        architecture: As ``uname -m`` says.
+        directories: Where programs are looked for; where distributions install it is added.
+    """
     name = f"qemu-system-{_SYSTEMS.get(architecture, architecture)}"
-    return (f"/usr/bin/{name}", f"/usr/local/bin/{name}", "/usr/libexec/qemu-kvm")
+    found = (*directories, "/usr/bin", "/usr/local/bin")
+    return (*dict.fromkeys(f"{directory}/{name}" for directory in found), "/usr/libexec/qemu-kvm")
 
 
 def package(architecture: str) -> str:

@@ -240,6 +240,12 @@ class Host:
         with _named(path):
             return self._path(path)
 
+    @property
+    def program_directories(self) -> tuple[str, ...]:
+        """Where programs of our own root are looked for: the absolute ones of ``PATH`` (environ(7))."""
+        directories = os.environ.get("PATH", os.defpath).split(":")
+        return tuple(directory for directory in directories if directory.startswith("/"))
+
     def run_program(self, arguments: Sequence[str], *, timeout: float) -> tuple[int, bytes]:
         """Runs a program of our own root, never of another one, without input, and waits for it.
 

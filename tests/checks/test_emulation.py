@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+from pathlib import Path
 
 import machines
 import pytest
@@ -128,3 +129,32 @@ def test_this_machine() -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("this machine is no x86_64")
     assert emulation(Host(), Run(findings=BROKEN)).outcome is module.EMULATION_AVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "proven"),
+    [
+        ("sleep 1000 & sleep 1000", "ETIMEDOUT", False),
+        ("yes", "ETIMEDOUT", False),
+        ("yes >&0", "ETIMEDOUT", False),
+        ("trap '' TERM; while :; do :; done", "ETIMEDOUT", False),
+        ("kill -9 $$", "was killed", False),
+        ("kill -11 $$", "signal 11: it said nothing", True),
+        ("echo no tcg >&2; exit 1", "status 1: no tcg", True),
+        ("exec <&- >&- 2>&-; exit 2", "status 2: it said nothing", True),
+        ("cat /dev/zero | head -c 9000000; exit 3", "status 3", True),
+    ],
+)
+def test_whatever_stands_for_a_qemu_ends(
+    script: str, words: str, proven: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu, "TIMEOUT", 1.0)
+    program = tmp_path / "qemu-system-x86_64"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    host = Host()
+    monkeypatch.setenv("PATH", f"{tmp_path}:relative:{os.environ['PATH']}")
+    assert qemu.programs("x86_64", host.program_directories)[0] == str(program)
+    trial = emulator.start(host, str(program), qemu.EMULATING)
+    assert (trial.version, trial.proven) == ("", proven)
+    assert words in trial.told

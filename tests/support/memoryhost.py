@@ -188,6 +188,7 @@ class MemoryHost(Host):
     """
 
     own_architecture = "x86_64"
+    program_directories = ()
 
     def __init__(self, nodes: Mapping[str, Node | str | bytes] | None = None, *, root: str = "/") -> None:
         super().__init__(root)
