@@ -22,6 +22,10 @@ from linux.reader import Reader, text
 
 REGISTERS = "/dev/cpu/0/msr"
 DMI = "/sys/class/dmi/id"
+LOG = "/dev/kmsg"
+
+AMD = ("AuthenticAMD", "HygonGenuine")
+"""Vendors whose CPUs have SVM; the others' have VMX."""
 
 
 class Sign(NamedTuple):
@@ -40,7 +44,6 @@ class Sign(NamedTuple):
         return f"the kernel log says: {self.what}" if self.where == LOG else f"{self.where}: {self.what}"
 
 
-LOG = "/dev/kmsg"
 NOTHING = Sign("", "")
 
 
@@ -124,10 +127,6 @@ def _confidential(reader: Reader, cpu: CPUInfo, log: Iterable[Message]) -> Sign:
         return Sign("/sys/devices/platform/arm-cca-dev", "a realm of Arm CCA")
     status = _register(reader, msr.SEV_STATUS) if cpu.vendor in AMD else None
     return Sign(REGISTERS, f"SEV_STATUS (0xc0010131) is 0x{status:x}") if status else NOTHING
-
-
-AMD = ("AuthenticAMD", "HygonGenuine")
-"""Vendors whose CPUs have SVM; the others' have VMX."""
 
 
 def _firmware(reader: Reader, cpu: CPUInfo) -> Sign:

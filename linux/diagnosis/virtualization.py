@@ -57,7 +57,7 @@ def explain(facts: Facts) -> Explanation:
         )
     if not facts.cpu.cpus_with(*architecture.flags):
         return _without_flag(facts, architecture)
-    # Before Linux 5.6 (VMX) and 6.8 (SVM) the flag stays although firmware switched the extension off.
+    # Older kernels show the flag although firmware switched the extension off (cpu/feat_ctl.c, cpu/amd.c).
     if facts.firmware.where:
         return _firmware(facts, str(facts.firmware), {facts.firmware.where: facts.firmware.what})
     return module_cause.explain(facts, module_cause.module_of(facts, architecture))
