@@ -147,7 +147,7 @@ def _failed(host: Opener, path: str, failure: int) -> Trial:
 
         return trial._replace(
             answer=Answer.NOT_IN_CONTAINER,
-            told=f"{trial.told}; {elsewhere}, so whether the host has it could not be told",
+            told=f"{trial.told}; {elsewhere}; whether the host has it could not be told",
             hint=confinement.device_hint(host, path),
         )
     try:

@@ -238,6 +238,21 @@ def test_a_dev_that_is_masked(root: Path) -> None:
         assert "--device" in hint or "DeviceAllow" in hint
 
 
+def test_a_dev_of_which_nobody_can_tell_whose_it_is() -> None:
+    """An ordinary user may not look at init's mounts, and the processes are the host's: no verdict."""
+
+    def prepare() -> None:
+        situations.private_mounts()
+        situations.mount("tmpfs", "/dev")
+        ORDINARY()
+
+    answer = situations.run(prepare, "--only", "KVM,Tun")
+    for name in ("KVM", "Tun"):
+        reason, status, message, _ = answer.told(name)
+        assert (reason, status) == ("DeviceNotInContainer", "Unknown")
+        assert "whether this /dev (tmpfs) is the host's own" in message
+
+
 @situations.needs_x86_64
 def test_a_device_cgroup_of_version_2() -> None:
     with situations.device_cgroup(10, 232) as enter:
@@ -496,7 +511,8 @@ def test_an_ordinary_user_on_a_plain_host() -> None:
     """Show 4: what it could not see is Unknown, with the command that would let it see."""
     if os.stat("/dev/kvm").st_mode & 0o006:
         pytest.skip("everybody may open /dev/kvm here")
-    answer = situations.run(become(4000, 4000))
+    # Our PATH may lead into directories of ours alone.
+    answer = situations.run(together(lambda: os.environ.update(PATH="/usr/bin:/bin"), ORDINARY))
     assert answer.status == 1
     reason, status, _, hint = answer.told("KVM")
     assert (reason, status) == ("PermissionDenied", "Unknown")
