@@ -98,7 +98,7 @@ SCENARIOS = (
     _machine("works-newest-nvhe", runs(_says("Hyp nVHE mode initialized")), kernel=FORKY),
     _machine(
         "works-16k-pages",
-        runs("test $(getconf PAGESIZE) = 16384"),
+        runs("test $(python3 -c 'import mmap; print(mmap.PAGESIZE)') = 16384"),
         machine=VHE,
         kernel=PAGES_OF_16K,
         order=1,
