@@ -27,6 +27,8 @@ from preflight.result import Finding, failing, passing, unknown
 if TYPE_CHECKING:
     from linux.diagnosis.cause import Explanation
 
+guests.find(os.uname().machine)  # imported here once, and not by the process of each run
+
 GUEST_SECONDS = 2.0
 """Time for a guest that needs a millisecond: nested on a busy machine, it can take a hundred times that."""
 

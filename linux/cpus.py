@@ -5,13 +5,8 @@ Documentation/admin-guide/cputopology.rst); ``/proc/stat`` has a line for each o
 are the machine's, whatever cpuset or affinity our own process has.
 """
 
-import re
-
 MAX_CPU = 1 << 16
 """Numbers from here on are no CPU: the kernel's largest ``CONFIG_NR_CPUS`` is 8192."""
-
-_RANGE = re.compile(r"(\d{1,6})(?:-(\d{1,6}))?", re.ASCII)
-_LINE = re.compile(r"^cpu\d{1,6} ", re.ASCII | re.MULTILINE)
 
 
 def in_list(text: str) -> int:
@@ -21,18 +16,21 @@ def in_list(text: str) -> int:
     """
     count, last = 0, -1
     for part in text.strip().split(","):
-        match = _RANGE.fullmatch(part)
-        if match is None:
+        first, dash, end = part.partition("-")
+        numbers = _number(first), _number(end if dash else first)
+        if not last < numbers[0] <= numbers[1]:
             return 0
-        first = int(match[1])
-        end = int(match[2] or match[1])
-        if not last < first <= end < MAX_CPU:
-            return 0
-        count += end - first + 1
-        last = end
+        count += numbers[1] - numbers[0] + 1
+        last = numbers[1]
     return count
 
 
 def in_stat(text: str) -> int:
     """Returns how many CPUs ``/proc/stat`` has a line for."""
-    return len(_LINE.findall(text))
+    names = (line.partition(" ")[0] for line in text.split("\n") if line.startswith("cpu"))
+    return sum(_number(name[3:]) >= 0 for name in names)
+
+
+def _number(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else -1
+    return number if number < MAX_CPU else -1
