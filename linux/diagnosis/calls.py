@@ -87,6 +87,7 @@ def _nothing_makes_vms(reader: Reader) -> Explanation:
                 f"the platform is {facts.cpu.platform}, a VM under {hypervisor.POWER.name} without nesting"
                 f"{unseen(facts)}",
                 f"{hypervisor.POWER.hint}; to see: modprobe kvm_hv; dmesg | grep -i nesting",
+                evidence={"/proc/cpuinfo": f"platform {facts.cpu.platform}"},
             )
         if there:
             return Explanation(Cause.CREATE_VM_FAILED, "the device answers as KVM, but creates no VM")

@@ -184,7 +184,7 @@ def not_started(facts: Facts, module: str, how: str) -> Explanation:
         Cause.MODULE_NOT_LOADED,
         f"{module} is {how}, but did not register KVM{reported}",
         f"the kernel log says why: {to_see(facts, 'kvm|vmx|svm')}",
-        evidence=log(facts, words),
+        evidence={module: how, **log(facts, words)},
     )
 
 
@@ -201,6 +201,7 @@ def _cannot_be_loaded(facts: Facts, module: str) -> Explanation | None:
             f"{module} is not loaded; this process is in a container, whose own files do not tell whether "
             "the host has it",
             f"on the host: modprobe {module}; or run with the host's root: vm-preflight run --host-root DIR",
+            evidence={module: "not loaded", "/proc/self/ns/pid": "a container's"},
         )
     if known.absent:
         return Explanation(
@@ -278,7 +279,7 @@ def _nobody_did(facts: Facts, module: str) -> Explanation:
         Cause.MODULE_NOT_LOADED,
         f"{_can(facts, unable)}{module} {where}{reported}",
         load,
-        evidence=log(facts, words),
+        evidence={module: "not loaded", **log(facts, words)},
     )
 
 

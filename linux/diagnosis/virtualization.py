@@ -35,7 +35,11 @@ def explain(facts: Facts) -> Explanation:
     architecture = ARCHITECTURES.get(facts.architecture)
     if architecture is None:
         name = facts.architecture or "one that /proc/cpuinfo does not tell"
-        return Explanation(Cause.UNSUPPORTED, f"the architecture is {name}")
+        return Explanation(
+            Cause.UNSUPPORTED,
+            f"the architecture is {name}",
+            evidence={"architecture": facts.architecture or "?"},
+        )
     if facts.confidential.where:
         return Explanation(
             Cause.CONFIDENTIAL_GUEST,
@@ -54,6 +58,7 @@ def explain(facts: Facts) -> Explanation:
         return Explanation(
             Cause.UNSUPPORTED,
             f"/proc/cpuinfo shows no CPU, so whether one has {architecture.feature} cannot be seen",
+            evidence={"/proc/cpuinfo": "no CPU"},
         )
     if not facts.cpu.cpus_with(*architecture.flags):
         return _without_flag(facts, architecture)
@@ -288,5 +293,5 @@ def _without_flags_to_see(facts: Facts, architecture: Architecture) -> Explanati
         f"{none}; whether the CPU lacks {architecture.feature} or firmware started the kernel without it "
         f"cannot be told apart{unseen(facts)}",
         _look(facts),
-        evidence=log(facts, words),
+        evidence={**_product(facts), **(log(facts, words) or {"/proc/misc": "no kvm"})},
     )

@@ -580,6 +580,7 @@ def test_tells_the_cause(situation: str) -> None:
     assert why.cause is cause, why
     assert words in why.because
     assert "\n" not in why.because
+    assert why.evidence
     assert all(isinstance(value, str) and value for pair in why.evidence.items() for value in pair)
 
 
