@@ -7,16 +7,12 @@ process group of the check: who ends the check ends it too, and all that it star
 
 import contextlib
 import errno
-import os
-import select
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from preflight.process import TICK, Child
-
-MAX_OUTPUT = 1 << 16
-"""Bytes of its answers, and of what it printed, that are kept, from the beginning."""
+from preflight.process import Child
+from preflight.streams import Stream, listen
 
 
 class Ended(NamedTuple):
@@ -68,8 +64,9 @@ def run(arguments: Sequence[str], said: bytes = b"", *, timeout: float) -> Ended
                 if not said:
                     ours.shutdown(socket.SHUT_WR)
                 assert process.stdout is not None  # noqa: S101 -- it is a pipe
-                streams = (_Stream(ours.fileno()), _Stream(process.stdout.fileno()))
-                if not _listen(child, streams, time.monotonic() + timeout):
+                answers, output = streams = (Stream(ours.fileno()), Stream(process.stdout.fileno()))
+                status = listen(child, streams, time.monotonic() + timeout)
+                if status is None:
                     raise TimeoutError(errno.ETIMEDOUT, f"did not end in {timeout:g} s", arguments[0])
             finally:
                 if child.exit_code is None:
@@ -77,26 +74,7 @@ def run(arguments: Sequence[str], said: bytes = b"", *, timeout: float) -> Ended
                 process.kill()
                 process.wait()
                 child.collect()
-            answers, output = streams
-            return Ended(child.exit_code or 0, bytes(answers.kept), bytes(output.kept))
-
-
-def _listen(child: Child, streams: Sequence["_Stream"], deadline: float) -> bool:
-    """Reads what a program writes until it has ended; returns whether it did in time."""
-    watched = child.fileno()
-    while True:
-        # Asked before the streams are read: what it wrote before its end is then there to be read.
-        ended = child.ended()
-        for stream in streams:
-            stream.read()
-        left = deadline - time.monotonic()
-        if ended or left <= 0:
-            return ended
-        poll = select.poll()
-        for descriptor in (watched, *(stream.descriptor for stream in streams if stream.open)):
-            if descriptor is not None:
-                poll.register(descriptor, select.POLLIN)
-        poll.poll((left if watched is not None else min(left, TICK)) * 1000)
+            return Ended(status, answers.kept, output.kept)
 
 
 def _kill_started(pid: int) -> None:
@@ -108,26 +86,3 @@ def _kill_started(pid: int) -> None:
         for one in psutil.Process(pid).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 one.kill()
-
-
-class _Stream:
-    """Where a program writes to, and the part of it that is kept."""
-
-    def __init__(self, descriptor: int) -> None:
-        os.set_blocking(descriptor, False)
-        self.descriptor = descriptor
-        self.open = True
-        self.kept = bytearray()
-
-    def read(self) -> None:
-        """Takes what is there: who goes on writing does not hold us up."""
-        if not self.open:
-            return
-        try:
-            data = os.read(self.descriptor, MAX_OUTPUT)
-        except BlockingIOError:
-            return
-        except ConnectionResetError:  # it ended with something unread
-            data = b""
-        self.open = bool(data)
-        self.kept += data[: MAX_OUTPUT - len(self.kept)]

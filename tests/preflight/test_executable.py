@@ -200,9 +200,9 @@ def test_one_that_a_signal_ends(plugin, number: int, name: str, reason: str) -> 
 
 def test_one_that_hangs_is_ended_with_all_that_it_started(plugin, tmp_path: Path) -> None:
     text = f"#!/bin/sh\nsleep 3600 &\necho $! $$ > {tmp_path}/pids\necho asking the disk\nsleep 3600\n"
-    hanging, after = results(plugin(text, timeout=0.5), fake("Tun"))
+    hanging, after = results(plugin(text, timeout=2), fake("Tun"))
     assert (hanging.status, hanging.reason, after.reason) == (Status.UNKNOWN, "TimedOut", "Good")
-    assert hanging.message == "no answer within 0.5 s"
+    assert hanging.message.startswith("no answer within 2 s")
     assert hanging.evidence["output"] == "asking the disk"
     for pid in (tmp_path / "pids").read_text().split():
         waiting.until(lambda pid=pid: gone(pid), f"the end of {pid}")
@@ -245,7 +245,7 @@ def test_output_without_measure_costs_no_memory(plugin, stream: str) -> None:
 
 
 def test_one_that_prints_for_ever_is_timed_out(plugin) -> None:
-    result = ask(plugin("#!/bin/sh\nexec yes\n", timeout=0.5))
+    result = ask(plugin("#!/bin/sh\nexec yes\n", timeout=2))
     assert (result.reason, result.evidence["output"]) == ("TimedOut", " ".join("y" * 512))
 
 

@@ -13,10 +13,10 @@ from fakechecks import GOOD, fake
 
 from preflight.check import Run
 from preflight.config import Config
-from preflight.conversation import MAX_OUTPUT
 from preflight.host import Host
 from preflight.result import Finding
 from preflight.runner import Runner
+from preflight.streams import MAX_OUTPUT
 
 ECHO = ("sh", "-c", "cat; echo err >&2; exit 3")
 
