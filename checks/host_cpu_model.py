@@ -39,7 +39,9 @@ OFFER_REFUSED = failing("OfferRefused", hint=BASIC)
 EMULATOR_MISSING = skipping("EmulatorMissing")
 NOT_THIS_MACHINE = skipping("NotThisMachine")
 UNSUPPORTED = skipping("Unsupported")
-NOT_TOLD = unknown("NotTold", hint="see what it says: qemu-system-… -machine … -accel kvm -cpu host")
+NOT_TOLD = unknown(
+    "NotTold", hint=f"timeout 3 {qemu.command('qemu-system-x86_64', qemu.with_kvm('x86_64', 'host'))}"
+)
 
 ANSWERS = (HOST_MODEL_WORKS, HOST_MODEL_FAILS, OFFER_TAKEN, OFFER_REFUSED)
 
@@ -133,7 +135,7 @@ def _ask_qemu(host: Host, program: str, architecture: str) -> Finding:
     if not works:
         nor = f"; nor does it start with -cpu {' or '.join(models)}" if models else ""
         command = qemu.command(program, qemu.with_kvm(architecture, "host"))
-        return NOT_TOLD(told + nor, hint=f"see what it says: timeout 3 {command}")
+        return NOT_TOLD(told + nor, hint=f"timeout 3 {command}")
     return HOST_MODEL_FAILS(
         f"{told}; it starts with -cpu {' and with -cpu '.join(works)}",
         hint=_without(trial.feature) if "," in works[0] else BASIC,
