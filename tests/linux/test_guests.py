@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from memoryhost import FakeDevice, FakeKVM, fail
 
 from linux.kvm import guests, uapi
 from linux.kvm.exits import GuestError, NoGuestError
-from linux.kvm.machine import VM, CallError
+from linux.kvm.machine import RESUMED_EXITS, VM, CallError
 
 SUM, ANSWER = 0x2269, 0x1357
 
@@ -123,6 +125,29 @@ def test_another_value_is_told_from_the_right_one(
     unions[position] = union
     with pytest.raises(GuestError, match=told):
         run(FakeKVM(script.machine, exits=script.exits, unions=unions))
+
+
+@given(
+    script=st.sampled_from(ALL),
+    exits=st.lists(st.integers(-133, 45) | st.sampled_from(list(uapi.EXIT_NAMES)), min_size=2, max_size=4),
+    unions=st.lists(
+        st.binary(min_size=1, max_size=256) | st.sampled_from([store(), event(), hypercall(), port()])
+    ),
+)
+def test_nothing_but_the_right_exits_and_values_passes(
+    script: Script, exits: list[int], unions: list[bytes]
+) -> None:
+    before = FakeDevice.open_ones
+    kvm = FakeKVM(script.machine, exits=exits, unions=unions)
+    told = ""
+    try:
+        run(kvm)
+    except (GuestError, CallError) as error:
+        told = str(error)
+    seen = [number for number in exits if number >= 0 and number not in RESUMED_EXITS]
+    assert told or seen[:2] == list(script.exits)
+    assert FakeDevice.open_ones == before
+    assert not kvm.mapped
 
 
 @pytest.mark.parametrize("machine", ["s390x", "loongarch64", "mips64", "aarch64_be", "armv7l", ""])
