@@ -4,7 +4,7 @@ import gzip
 
 import machines
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from linux import (
@@ -75,6 +75,7 @@ LINES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(LINES)
 def test_no_text_makes_a_parser_fail(text: str) -> None:
     info = cpuinfo.parse(text)

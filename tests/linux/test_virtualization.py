@@ -5,7 +5,7 @@ from itertools import product
 
 import machines
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from machines import x86
 
@@ -644,6 +644,7 @@ def _with(facts: Facts, text: str) -> cmdline.CommandLine:
     )
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(TABLE)), st.permutations(IRRELEVANT), st.integers(0, len(IRRELEVANT)))
 def test_what_is_irrelevant_changes_nothing(
     situation: str, changes: list[Callable[[Facts], Facts]], count: int
