@@ -13,8 +13,7 @@ def is_container_dev(
 
     Args:
         filesystem: The type of the file system at ``/dev``.
-        init_has_it: Whether init sees the device in a mount namespace other than ours; None where that cannot
-            be told.
+        init_has_it: Whether init sees the device; None where that cannot be told.
         other_mounts: Our mount namespace is not init's; None where that cannot be told.
         pid_namespace: What the link ``/proc/self/ns/pid`` says.
     """

@@ -36,7 +36,7 @@ def container(reader: Reader, path: str = PATH) -> str:
 
 
 def _init_view(reader: Reader, path: str) -> tuple[bool | None, bool | None]:
-    """Whether init's mounts are others than ours, and whether it sees the device (None: not told).
+    """Whether init's mounts are others than ours, and whether it sees the device; None for what is not told.
 
     Process 2, kthreadd, stands in for a process 1 that may not be looked at: kernel threads are in the first
     mount namespace.
@@ -44,11 +44,13 @@ def _init_view(reader: Reader, path: str) -> tuple[bool | None, bool | None]:
     ours, other = _namespace(reader, "/proc/self/ns/mnt"), None
     for process in (1, 2):
         theirs = _namespace(reader, f"/proc/{process}/ns/mnt")
-        if theirs and theirs == ours:
-            return False, None
-        other = True if ours and theirs else other
-        if theirs and reader.exists(f"/proc/{process}/root/dev"):
-            return True, reader.exists(f"/proc/{process}/root{path}")
+        if not ours or not theirs:
+            continue
+        other = ours != theirs
+        if reader.exists(f"/proc/{process}/root/dev"):  # also where we are in a chroot of the same mounts
+            return other, reader.exists(f"/proc/{process}/root{path}")
+        if not other:
+            break
     return other, None
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import stat
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -251,6 +252,29 @@ def test_a_dev_of_which_nobody_can_tell_whose_it_is() -> None:
         reason, status, message, _ = answer.told(name)
         assert (reason, status) == ("DeviceNotInContainer", "Unknown")
         assert "whether this /dev (tmpfs) is the host's own" in message
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_chroot_whose_dev_is_empty(root: Path, made: bool) -> None:
+    """Its mounts are the host's, its files are not; what init sees tells."""
+    if made:
+        device(root)
+
+    def prepare() -> None:
+        os.chroot(root)
+        os.chdir("/")
+
+    subprocess.run(["mount", "-t", "proc", "proc", str(root / "proc")], check=True)
+    try:
+        answer = situations.run(prepare, "--only", "KVM")
+    finally:
+        subprocess.run(["umount", str(root / "proc")], check=True)
+    reason, status, message, _ = answer.told("KVM")
+    if made:
+        assert status == "Pass"
+    else:
+        assert (reason, status) == ("DeviceNotInContainer", "Unknown")
+        assert "10:232" in message
 
 
 @situations.needs_x86_64
