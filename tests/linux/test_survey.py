@@ -346,9 +346,11 @@ def test_nothing_can_be_read() -> None:
 
 @pytest.mark.parametrize("name", ["kvm(", "[", "\\", "*", "?" * 9])
 def test_no_name_of_a_module_makes_it_fail(name: str) -> None:
-    machine = put(
-        unregistered(x86("vmx"), dep=f"kernel/kvm-intel.ko: kernel/{name}.ko\n", conf=f"install {name} /bin/false\n"),
-        {"/proc/cmdline": f"module_blacklist={name}"},
+    machine = unregistered(
+        x86("vmx"),
+        dep=f"kernel/kvm-intel.ko: kernel/{name}.ko\n",
+        conf=f"install {name} /bin/false\n",
+        cmdline=f"module_blacklist={name}",
     )
     machine.log = [f"Module {name} is blacklisted", "kvm_intel: Unknown symbol x"]
     assert why(machine).cause in (Cause.MODULE_BLACKLISTED, Cause.MODULE_NOT_LOADED)
