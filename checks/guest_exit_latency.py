@@ -54,14 +54,13 @@ def guest_exit_latency(host: Host, run: Run) -> Finding:
         return NOT_MEASURED(told)
     if timing.exits < LEAST:
         return NOT_MEASURED(
-            f"{timing.exits} exits of a guest within {SECONDS * 1000:g} ms, the fastest in "
-            f"{_micros(timing.fastest)}: too few to tell a slow machine from a busy one"
+            f"exits of a guest within {SECONDS * 1000:g} ms: {timing.exits}, the fastest in "
+            f"{_micros(timing.fastest)}; too few to tell a slow machine from a busy one"
         )
     limit = int(run.settings.get(LIMIT.name, LIMIT.default))
     message = (
         f"a guest's exit to user space and back takes {_micros(timing.median)} (bare metal: 1 to 3 µs): "
-        f"{RATE:,} exits a second, as a busy disk or network card makes them, take "
-        f"{timing.median * RATE / 1e7:.1f}% of a CPU"
+        f"{RATE:,} exits a second, as a busy disk or network card makes them, take {_share(timing.median)}"
     )
     evidence = {
         "exits": str(timing.exits),
@@ -73,6 +72,12 @@ def guest_exit_latency(host: Host, run: Run) -> Finding:
     if timing.median <= limit * 1000:
         return FAST_ENOUGH(message, evidence=evidence)
     return SLOW(f"VMs run, but slowly: {message}; above {limit} µs counts as slow", evidence=evidence)
+
+
+def _share(nanoseconds: int) -> str:
+    """Returns the time of `RATE` exits as a share of a second."""
+    share = nanoseconds * RATE / 1e9
+    return f"{share:.1%} of a CPU" if share < 1 else f"{share:.1f} CPUs"
 
 
 def _micros(nanoseconds: int) -> str:

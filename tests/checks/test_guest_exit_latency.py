@@ -42,6 +42,7 @@ def ask(told: str | None, limit: int = 20) -> Finding:
         (20001, 20, module.SLOW, "VMs run, but slowly: "),
         (85000, 20, module.SLOW, "take 85.0% of a CPU; above 20 µs counts as slow"),
         (85000, 100, module.FAST_ENOUGH, "85.0 µs"),
+        (250000, 20, module.SLOW, "take 2.5 CPUs; above"),
         (0, 1, module.FAST_ENOUGH, "0.0 µs"),
     ],
 )
@@ -63,7 +64,7 @@ def test_a_few_exits_tell_nothing() -> None:
     assert ask(str(TIMING._replace(exits=10, median=30000))).outcome is module.SLOW
     finding = ask(str(TIMING._replace(exits=9, median=30000)))
     assert finding.outcome is module.NOT_MEASURED
-    assert "9 exits of a guest within 20 ms, the fastest in 8.0 µs" in finding.message
+    assert "exits of a guest within 20 ms: 9, the fastest in 8.0 µs" in finding.message
 
 
 def test_why_nothing_was_measured_is_told() -> None:
