@@ -45,7 +45,7 @@ X86 = Architecture(
     emulator_package="qemu-system-x86",
     console="ttyS0",
     options=("-machine", "q35"),
-    # Where the emulator is starved, Linux takes a timer that ticks late for one that does not work, and panics.
+    # Where the emulator is starved, Linux takes a timer that ticks late for a broken one, and panics.
     parameters="no_timer_check",
     wheels="manylinux2014_x86_64",
     packages=("acl", "apparmor", "libvirt-clients", "cpu-checker"),

@@ -36,6 +36,16 @@ UDEV = ("chgrp kvm /dev/kvm", "chmod 660 /dev/kvm", "chmod 666 /dev/net/tun /dev
 """What udev's rules do to the devices (50-udev-default.rules)."""
 
 
+SECOND = ("-smp", "1,maxcpus=2,sockets=2,cores=1,threads=1")
+SECOND_WITHOUT = (*SECOND, "-device", "max-x86_64-cpu,socket-id=1,core-id=0,thread-id=0,svm=off")
+"""A second CPU, and one without SVM."""
+
+ONE_FLAG = "test $(grep -cw svm /proc/cpuinfo) = 1 && test $(grep -c ^flags /proc/cpuinfo) = 2"
+
+SVME = ("modprobe msr", "/lab/msr 0 0xC0000080 12")
+"""Sets EFER.SVME, as a hypervisor does that has taken the CPU's extension for itself."""
+
+
 def smbios(vendor: str, product: str, *more: str) -> tuple[str, ...]:
     """Returns QEMU's options for the look of a machine of a vendor."""
     return ("-smbios", f"type=1,manufacturer={vendor},product={product}", *more)

@@ -17,9 +17,12 @@ from lab.x86 import (
     NO_SVM,
     NO_SVM_METAL,
     NOT_LOADABLE,
+    ONE_FLAG,
     REGISTERED,
+    SECOND_WITHOUT,
     SVM,
     SVM_OFF,
+    SVME,
     UNREGISTERED,
     fails,
     runs,
@@ -212,17 +215,12 @@ _CPU = (
     ),
 )
 
-_SECOND = ("-smp", "1,maxcpus=2,sockets=2,cores=1,threads=1")
-_SECOND_WITHOUT = (*_SECOND, "-device", "max-x86_64-cpu,socket-id=1,core-id=0,thread-id=0,svm=off")
-_ONE_FLAG = "test $(grep -cw svm /proc/cpuinfo) = 1 && test $(grep -c ^flags /proc/cpuinfo) = 2"
-_SVME = ("modprobe msr", "/lab/msr 0 0xC0000080 12")
-
 _BUSY = (
     _booted(
         "busy",
         fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", FLAG, REGISTERED),
         *LOADED,
-        *_SVME,
+        *SVME,
         order=0,
     ),
     _booted(
@@ -235,28 +233,28 @@ _BUSY = (
     ),
     _booted(
         "cpus-differ",
-        fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", _ONE_FLAG, REGISTERED, mentions=("CPU 1 lacks",)),
+        fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", ONE_FLAG, REGISTERED, mentions=("CPU 1 lacks",)),
         *DEVICES,
         "taskset 1 modprobe kvm_amd",
-        machine=(*SVM, *_SECOND_WITHOUT),
+        machine=(*SVM, *SECOND_WITHOUT),
         order=1,
     ),
     # Which CPU modprobe runs on decides whether the module finds what it looks for.
     _booted(
         "cpus-differ-not-loaded",
-        fails("ModuleNotLoaded", ABSENT, _ONE_FLAG, UNREGISTERED, mentions=("1 of 2 CPUs",)),
+        fails("ModuleNotLoaded", ABSENT, ONE_FLAG, UNREGISTERED, mentions=("1 of 2 CPUs",)),
         *DEVICES,
         "! taskset 2 modprobe kvm_amd",
-        machine=(*SVM, *_SECOND_WITHOUT),
+        machine=(*SVM, *SECOND_WITHOUT),
         order=1,
         tree="lab-cpus-differ",
     ),
     _booted(
         "cpu-without-came-later",
-        fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", _ONE_FLAG, REGISTERED, mentions=("CPU 1 lacks",)),
+        fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", ONE_FLAG, REGISTERED, mentions=("CPU 1 lacks",)),
         *LOADED,
         "echo 1 > /sys/devices/system/cpu/cpu1/online",
-        machine=(*SVM, *_SECOND_WITHOUT),
+        machine=(*SVM, *SECOND_WITHOUT),
         cmdline="maxcpus=1",
     ),
 )

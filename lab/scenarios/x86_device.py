@@ -382,6 +382,12 @@ _CONFINED = (
         user=("/lab/confine", "seccomp", "0xae01=38"),
     ),
     svm(
+        "exhausted",
+        unclear("ResourceExhausted", "KVM_CREATE_VM ENOMEM"),
+        *LOADED,
+        user=("/lab/confine", "seccomp", "0xae01=12"),
+    ),
+    svm(
         "landlock",
         fails("PermissionDenied", "open EACCES"),
         *LOADED,

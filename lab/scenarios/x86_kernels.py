@@ -16,9 +16,12 @@ from lab.x86 import (
     NO_SVM,
     NO_SVM_METAL,
     NOT_LOADABLE,
+    ONE_FLAG,
     REGISTERED,
+    SECOND_WITHOUT,
     SVM,
     SVM_OFF,
+    SVME,
     TRIXIE,
     UNREGISTERED,
     fails,
@@ -77,13 +80,6 @@ def _everywhere(kernel: Kernel) -> Iterator[Scenario]:
         cmdline="clearcpuid=194",
     )
     yield one(
-        "busy",
-        fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", FLAG, REGISTERED),
-        *LOADED,
-        "modprobe msr",
-        "/lab/msr 0 0xC0000080 12",
-    )
-    yield one(
         "stale",
         fails("StaleDevice", "open ENODEV", FLAG, UNREGISTERED),
         *LOADED,
@@ -91,6 +87,58 @@ def _everywhere(kernel: Kernel) -> Iterator[Scenario]:
         "mknod /dev/kvm c 10 232",
     )
 
+
+_BUSY = (
+    Scenario(
+        "x86/bullseye/busy",
+        BULLSEYE,
+        fails("HypervisorBusy", "KVM_CREATE_VM EBUSY", FLAG, REGISTERED),
+        SVM,
+        setup=(*LOADED, *SVME),
+        order=3,
+    ),
+    # Since Linux 6.12 KVM takes the extension when its module is loaded, bar kvm.enable_virt_at_load=0.
+    *(
+        scenario
+        for kernel in (TRIXIE, FORKY)
+        for scenario in (
+            Scenario(
+                f"x86/{kernel.suite}/busy-at-load",
+                kernel,
+                fails("HypervisorBusy", ABSENT, FLAG, NOT_LOADABLE, mentions=("another hypervisor",)),
+                SVM,
+                setup=(*DEVICES, *SVME, NOT_LOADABLE),
+                order=3,
+            ),
+            Scenario(
+                f"x86/{kernel.suite}/busy",
+                kernel,
+                fails("CreateVMFailed", "KVM_CREATE_VM EIO", REGISTERED, mentions=("another hypervisor",)),
+                SVM,
+                "kvm.enable_virt_at_load=0",
+                (*LOADED, *SVME),
+                order=3,
+            ),
+            Scenario(
+                f"x86/{kernel.suite}/cpus-differ",
+                kernel,
+                fails("ModuleNotLoaded", ABSENT, ONE_FLAG, NOT_LOADABLE, mentions=("1 of 2 CPUs",)),
+                (*SVM, *SECOND_WITHOUT),
+                setup=(*DEVICES, NOT_LOADABLE),
+                order=3,
+            ),
+            Scenario(
+                f"x86/{kernel.suite}/works-cpu-without-refused",
+                kernel,
+                runs(REGISTERED, "test $(cat /sys/devices/system/cpu/online) = 0"),
+                (*SVM, *SECOND_WITHOUT),
+                "maxcpus=1",
+                (*LOADED, "! echo 1 > /sys/devices/system/cpu/cpu1/online"),
+                order=3,
+            ),
+        )
+    ),
+)
 
 _UNSIGNED = tuple(
     Scenario(
@@ -119,6 +167,7 @@ _FIRMWARE = (
 
 SCENARIOS = (
     *(scenario for kernel in (BULLSEYE, TRIXIE, FORKY) for scenario in _everywhere(kernel)),
+    *_BUSY,
     *_UNSIGNED,
     *_FIRMWARE,
 )
