@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from program import command, vm_preflight
+from realkvm import needs_root
 from waiting import until
 
 SCRIPT = '#!/bin/sh\ntest -e "$1/etc/good" && echo "found in $1" || { echo nothing; exit 1; }\n'
@@ -125,3 +126,36 @@ def test_a_host_without_a_cluster_gives_them_to_its_probe_by_the_environment(
     finally:
         agent.terminate()
         assert agent.wait(timeout=20) == 0
+
+
+@needs_root
+@pytest.mark.parametrize(("read_only", "reason"), [(True, "Passed"), (False, "BadConfiguration")])
+def test_a_configmap_as_it_is_mounted_in_a_pod(tmp_path: Path, read_only: bool, reason: str) -> None:
+    """As the kubelet writes it for ``fsGroup: 65532``: links, a group, mode 3777, and read-only."""
+    volume, mount = tmp_path / "volume", tmp_path / "mount"
+    data = volume / "..2026_11_26_06_51_55.1"
+    data.mkdir(parents=True)
+    mount.mkdir()
+    (data / "good").write_text("#!/bin/sh\necho well\n")
+    (data / "good").chmod(0o755)
+    (volume / "..data").symlink_to(data.name)
+    (volume / "good").symlink_to("..data/good")
+    for path in (volume, data, data / "good"):
+        os.chown(path, 0, 65532)
+    volume.chmod(0o3777)
+    make = f"mount --bind {volume} {mount}"
+    if read_only:
+        make += f" && mount -o remount,bind,ro {mount}"
+    words = command(
+        "run", "-o", "json", "--plugin-dir", str(mount), "--only", "Good" if read_only else "PluginDirectory"
+    )
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", f'{make} && exec "$@"', "sh", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ended.stderr == ""
+    (result,) = json.loads(ended.stdout)["results"]
+    assert result["reason"] == reason
