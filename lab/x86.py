@@ -1,14 +1,18 @@
 """What the scenarios of x86-64 share."""
 
 from lab.architecture import X86, Kernel
-from lab.scenario import SEEN_GUEST, Scenario, Truth
+from lab.scenario import Scenario, Truth
+from lab.shared import DEVICES as DEVICES
+from lab.shared import REGISTERED as REGISTERED
+from lab.shared import UNREGISTERED as UNREGISTERED
+from lab.shared import USER as USER
+from lab.shared import fails as fails
+from lab.shared import runs as runs
+from lab.shared import unclear as unclear
 
 BULLSEYE, BOOKWORM, TRIXIE, FORKY = (
     Kernel(X86, suite, "linux-image-cloud-amd64") for suite in ("bullseye", "bookworm", "trixie", "forky")
 )
-
-DEVICES = ("modprobe tun", "modprobe vhost_net")
-"""What a node has loaded beside KVM."""
 
 LOADED = (*DEVICES, "modprobe kvm_amd")
 
@@ -16,7 +20,6 @@ SVM, NO_SVM = ("-cpu", "max"), ("-cpu", "max,-svm")
 METAL, NO_SVM_METAL = ("-cpu", "max,-hypervisor"), ("-cpu", "max,-svm,-hypervisor")
 
 FLAG, NO_FLAG = "grep -qw svm /proc/cpuinfo", "! grep -qw svm /proc/cpuinfo"
-REGISTERED, UNREGISTERED = "grep -qw kvm /proc/misc", "! grep -qw kvm /proc/misc"
 IS_VM, IS_METAL = "grep -qw hypervisor /proc/cpuinfo", "! grep -qw hypervisor /proc/cpuinfo"
 LOADABLE = "modprobe kvm_amd && rmmod kvm_amd kvm"
 NOT_LOADABLE = "! modprobe kvm_amd"
@@ -28,9 +31,8 @@ QEMU has no VM_CR.SVMDIS (MSR 0xC0010114, bit 4): the module is made to read SYS
 which the kernel sets to its code segment, 0x10.
 """
 
-USER = ("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups")
 MEMBER = ("setpriv", "--reuid=1000", "--regid=1000", "--groups=104")
-"""An ordinary user, and one of the group kvm (`lab.image` writes the machine's users)."""
+"""One of the group kvm (`lab.image` writes the machine's users)."""
 
 UDEV = ("chgrp kvm /dev/kvm", "chmod 660 /dev/kvm", "chmod 666 /dev/net/tun /dev/vhost-net")
 """What udev's rules do to the devices (50-udev-default.rules)."""
@@ -49,21 +51,6 @@ SVME = ("modprobe msr", "/lab/msr 0 0xC0000080 12")
 def smbios(vendor: str, product: str, *more: str) -> tuple[str, ...]:
     """Returns QEMU's options for the look of a machine of a vendor."""
     return ("-smbios", f"type=1,manufacturer={vendor},product={product}", *more)
-
-
-def runs(*facts: str, **others: str) -> Truth:
-    """A guest runs; other checks' status and reason by name."""
-    return Truth("Pass", "GuestRan", SEEN_GUEST, facts=facts, others=others)
-
-
-def fails(reason: str, oracle: str, *facts: str, mentions: tuple[str, ...] = ()) -> Truth:
-    """No guest runs."""
-    return Truth("Fail", reason, oracle, facts=facts, mentions=mentions)
-
-
-def unclear(reason: str, oracle: str, *facts: str, mentions: tuple[str, ...] = ()) -> Truth:
-    """Whether a guest runs cannot be told by who asks."""
-    return Truth("Unknown", reason, oracle, facts=facts, mentions=mentions)
 
 
 def svm(

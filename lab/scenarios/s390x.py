@@ -2,15 +2,14 @@
 
 from lab.architecture import S390X, Kernel
 from lab.scenario import Scenario
-from lab.x86 import fails
+from lab.shared import ABSENT, DEVICES, fails
 
 BOOKWORM, FORKY = (Kernel(S390X, suite, "linux-image-s390x") for suite in ("bookworm", "forky"))
 
-DEVICES = ("modprobe tun", "modprobe vhost_net")
 NO_SIE = "! grep -qw sie /proc/cpuinfo"
 CANNOT = fails(
     "NestedNotExposed",
-    "open ENOENT",
+    ABSENT,
     NO_SIE,
     "grep -q KVM /proc/sysinfo",
     "! modprobe kvm",
