@@ -33,7 +33,7 @@ def failed(reader: Reader, call: str, number: int) -> Explanation:
     seccomp = confinement.seccomp(confinement.of_own_process(reader))
     # No call of KVM's answers ENOSYS: a filter does, that has the kernel look older than it is (seccomp(2)).
     if number in (errno.EPERM, errno.EACCES) or (number == errno.ENOSYS and seccomp):
-        return refusal.kept_away(reader, opening=False)
+        return refusal.kept_away(reader, opening=False, number=number)
     why = _by_call(reader, call, number)
     return why._replace(because=f"{why.because}; or {seccomp} answers so") if seccomp else why
 

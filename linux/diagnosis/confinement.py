@@ -1,5 +1,6 @@
 """Tells what confines our own process: a user namespace, a container, a security module, seccomp."""
 
+import errno
 from collections.abc import Iterator
 
 from linux import container, process
@@ -9,7 +10,6 @@ from linux.reader import Reader, own, text
 
 _UNCONFINED = ("", "unconfined", "kernel")
 """Labels that keep a process from nothing; an SELinux without a policy calls every process ``kernel``."""
-
 
 UNLABELLED = "a security module that keeps no label (Landlock, BPF)"
 
@@ -58,11 +58,12 @@ def device_hint(reader: Reader, path: str) -> str | None:
     return started_by.device.replace("PATH", path) if started_by else None
 
 
-def security_modules(reader: Reader) -> Iterator[str]:
-    """Yields the security modules that may refuse our process something, as far as the kernel tells of them.
+def security_modules(reader: Reader, number: int) -> Iterator[str]:
+    """Yields the security modules that may answer our process with an error, as far as the kernel tells.
 
     ``/proc/self/attr/current`` is that of the first module that keeps labels, and AppArmor has a file of its
-    own beside it (kernel: Documentation/admin-guide/LSM/index.rst). Landlock and BPF keep no label.
+    own beside it (kernel: Documentation/admin-guide/LSM/index.rst). Landlock and BPF keep no label, and
+    Landlock answers EACCES alone (landlock(7)).
     """
     label = _label(reader)
     # A profile of AppArmor ends in its mode, the context of SELinux does not.
@@ -71,9 +72,24 @@ def security_modules(reader: Reader) -> Iterator[str]:
     if label not in _UNCONFINED and not silent:
         yield f"{'AppArmor' if apparmor else 'the security module'} ({label})"
     active = text(reader, "/sys/kernel/security/lsm").strip().split(",")
-    for name, spelt in (("landlock", "Landlock"), ("bpf", "a BPF security module")):
-        if name in active:
-            yield f"{spelt}, which no file tells of"
+    if "landlock" in active and number == errno.EACCES:
+        yield "Landlock (no file tells its rules)"
+    if "bpf" in active:
+        yield "a BPF security module (no file tells its rules)"
+
+
+def evidence(reader: Reader) -> dict[str, str]:
+    """Returns what tells of our own process's confinement, by where it stands."""
+    found = of_own_process(reader)
+    read = {
+        "/proc/self/status Seccomp": "" if found.seccomp is None else str(found.seccomp),
+        "/proc/self/status CapEff": "" if found.capabilities is None else f"{found.capabilities:016x}",
+        "/proc/self/uid_map": own(reader, "uid_map") if in_user_namespace(reader) else "",
+        "/proc/self/attr/current": _label(reader),
+        "/proc/self/cgroup": own(reader, "cgroup"),
+        "/sys/kernel/security/lsm": text(reader, "/sys/kernel/security/lsm"),
+    }
+    return {place: value for place, value in read.items() if value.strip()}
 
 
 def seccomp(confinement: Confinement) -> str:

@@ -8,6 +8,7 @@ What access(2) answers tells the two halves of an open apart: it asks mode, ACL,
 AppArmor, Landlock).
 """
 
+import errno
 import os
 
 from linux import cgroup, container, mountinfo
@@ -34,13 +35,14 @@ def access(reader: Reader, path: str = PATH) -> Explanation:
     return by_mode or _in_spite_of_the_mode(reader, path, status, asked=asked)
 
 
-def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation:
-    """Explains EPERM, as far as ``/proc/self`` and access(2) tell.
+def kept_away(reader: Reader, path: str = PATH, *, opening: bool, number: int = errno.EPERM) -> Explanation:
+    """Explains EPERM, or the like of an ioctl, as far as ``/proc/self`` and access(2) tell.
 
     Args:
         reader: The host and our own process.
         path: The device.
         opening: It came from ``open(2)``; the device cgroup does not look at ioctls.
+        number: The error.
     """
     asked = reader.may_access(path) if opening else None
     by_cgroup = _refusing_cgroup(reader, path, asked=asked) if opening else ""
@@ -49,12 +51,13 @@ def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation
             Cause.DEVICE_CGROUP_DENIED,
             f"{by_cgroup} keeps this process from it",
             confinement.device_hint(reader, path),
+            evidence=confinement.evidence(reader),
         )
     own_process = confinement.of_own_process(reader)
     cgroup_may = opening and asked is None
     suspects = ["the device cgroup"] if cgroup_may else []
     suspects += filter(None, [confinement.seccomp(own_process)])
-    suspects += confinement.security_modules(reader)
+    suspects += confinement.security_modules(reader, number)
     hint: str | None
     if own_process.seccomp:
         hint = _without_filter(reader)
@@ -67,6 +70,7 @@ def kept_away(reader: Reader, path: str = PATH, *, opening: bool) -> Explanation
         f"{' or '.join(suspects or [confinement.UNLABELLED])} keeps this process from it"
         f"{'; seccomp is off' if own_process.seccomp == 0 else ''}",
         hint,
+        evidence=confinement.evidence(reader),
     )
 
 
@@ -79,12 +83,13 @@ def _not_even_looked_at(reader: Reader, path: str) -> Explanation:
             f"this process (user {reader.effective_user}) may not search {directory}",
             f"namei -l {path}; {permission.LOOK}",
         )
-    suspects = list(confinement.security_modules(reader)) or ["a security module"]
+    suspects = list(confinement.security_modules(reader, errno.EACCES)) or ["a security module"]
     return Explanation(
         Cause.PERMISSION_DENIED,
         f"every directory on the path can be searched, and yet it may not be looked at: what refuses it is "
         f"{' or '.join(suspects)}",
         _look_at_modules(path),
+        evidence=confinement.evidence(reader),
     )
 
 
@@ -110,17 +115,19 @@ def _in_spite_of_the_mode(
     reader: Reader, path: str, status: os.stat_result, *, asked: bool | None
 ) -> Explanation:
     """What refuses the open, although owner, mode and ACL do not."""
-    suspects = list(confinement.security_modules(reader))
+    suspects = list(confinement.security_modules(reader, errno.EACCES))
     if asked is not False:
         suspects += filter(None, [confinement.seccomp(confinement.of_own_process(reader))])
         if confinement.in_user_namespace(reader):
             suspects.append("a mount that was made in a user namespace, where no device opens")
+    unknown = "a security module" if asked is False else confinement.UNLABELLED  # Landlock lets access(2) be
     told = {True: ", and access(2) agrees", False: ", but access(2) refuses it too", None: ""}[asked]
     return Explanation(
         Cause.PERMISSION_DENIED,
         f"{permission.belongs(reader, status)}, which lets user {reader.effective_user} in{told}: what "
-        f"refuses it is {' or '.join(suspects or [confinement.UNLABELLED])}",
+        f"refuses it is {' or '.join(suspects or [unknown])}",
         _look_at_modules(path),
+        evidence=confinement.evidence(reader),
     )
 
 

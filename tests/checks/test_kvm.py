@@ -752,7 +752,7 @@ def test_a_group_for_a_container_without_root() -> None:
             True,
             {},
             {"/sys/kernel/security/lsm": "lockdown,capability,landlock,bpf"},
-            "Landlock, which no file tells of or a BPF security module",
+            "Landlock (no file tells its rules) or a BPF security module",
         ),
         (None, {}, {}, "which lets user 0 in: what refuses it is"),
     ],
