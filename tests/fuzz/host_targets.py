@@ -6,6 +6,7 @@ import errno
 import mmap
 import os
 import shutil
+import stat
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
@@ -57,6 +58,15 @@ def paths() -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+OWN = ("status", "mountinfo", "uid_map", "gid_map", "environ", "cgroup")
+"""What is read of our own process."""
+
+
+def text_of(source: Source) -> str:
+    """Returns text of one line of a captured machine, or of anything."""
+    return source.words(lines()).decode("utf-8", "replace")
+
+
 def check_trees(data: bytes) -> None:
     """No contents of files make a check raise, or one pass that needs a device."""
     source = Source(data)
@@ -65,13 +75,12 @@ def check_trees(data: bytes) -> None:
         some = (source.words(lines()) for _ in range(source.below(6)))
         contents[source.pick(paths())] = b"\n".join(some)
     host = MemoryHost(contents)
-    host.own_machine = False
     host.log = [line.decode("utf-8", "replace") for line in contents.get("/dev/kmsg", b"").split(b"\n")]
-    host.own = {
-        name: source.words(lines()).decode("utf-8", "replace") for name in ("status", "mountinfo", "uid_map")
-    }
+    host.own = {name: text_of(source) for name in OWN if source.below(4)}
+    host.own_machine = source.below(2) == 0
+    findings = asked(host)
     for name in NEED_A_DEVICE:
-        assert asked(host)[name].outcome.status is not Status.PASS
+        assert findings[name].outcome.status is not Status.PASS
 
 
 ERRORS = (
@@ -94,7 +103,7 @@ def check_machines_with_one_file_spoilt(data: bytes) -> None:
     host.own_machine = False
     for _ in range(source.below(5)):
         node = host.nodes[source.pick(sorted(host.nodes))]
-        match source.below(4):
+        match source.below(5):
             case 0:
                 node.open_errno = source.pick(ERRORS)
             case 1:
@@ -102,6 +111,8 @@ def check_machines_with_one_file_spoilt(data: bytes) -> None:
             case 2:
                 at = source.below(max(1, len(node.content)))
                 node.content = node.content[:at] + source.pick(STRANGE) + node.content[at:]
+            case 3:
+                node.mode = source.pick((stat.S_IFDIR, stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFCHR)) | 0o644
             case _:
                 node.target = source.pick((*sorted(host.nodes), "..", "x/../y"))
     host.log = (
