@@ -20,9 +20,9 @@ OPTIONS = [
 
 
 def main() -> None:
-    """Writes runtime.txt (what the image installs), dev.txt (that and the tests' tools), build.txt and fuzz.txt.
+    """Writes runtime.txt (what the image installs), dev.txt (that and the tests' tools) and build.txt.
 
-    The last is apart: it installs on some platforms only, and ``make fuzz`` does without it.
+    And fuzz.txt, apart from them: atheris installs on some platforms only, and ``make fuzz`` does without it.
     """
     with tempfile.TemporaryDirectory() as directory:
         venv.create(directory, with_pip=True)
