@@ -96,7 +96,7 @@ def _flag_set(key: str, value: str) -> frozenset[str]:
         return frozenset(value.split())
     # RISC-V: "rv64imafdch_zicsr_svpbmt"; single-letter extensions, then named ones (riscv/uabi.rst).
     base, *named = value.strip().lower().split("_")
-    return frozenset((*base[4:], *named)) if base.startswith(("rv64", "rv32")) else frozenset()
+    return frozenset((*base[4:], *filter(None, named))) if base.startswith(("rv64", "rv32")) else frozenset()
 
 
 def _architecture(first: dict[str, str], sets: dict[str, frozenset[str]]) -> str:
