@@ -272,3 +272,29 @@ def test_reads_from_a_place_in_a_file(tmp_path: Path) -> None:
     assert host.read_at("/msr", 14, 8) == b"\x0e\x0f"
     with pytest.raises(FileNotFoundError, match="/nothing"):
         host.read_at("/nothing", 0, 8)
+
+
+def test_an_extended_attribute_is_read_below_the_root(host: Host, tmp_path) -> None:
+    file = tmp_path / "etc/file"
+    file.touch()
+    try:
+        os.setxattr(file, "user.some", b"value")
+    except OSError as error:
+        pytest.skip(f"no extended attributes on this file system: {error.strerror}")
+    assert host.extended_attribute("/etc/file", "user.some") == b"value"
+    with pytest.raises(OSError, match="'/etc/file'") as caught:
+        host.extended_attribute("/etc/file", "user.other")
+    assert caught.value.errno == errno.ENODATA
+
+
+def test_what_access_2_says(host: Host, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "etc/file").touch()
+    (tmp_path / "etc/loop").symlink_to("loop")
+    assert host.may_access("/etc/file") is True
+    assert host.may_access("/etc/none") is False
+    assert host.may_access("/etc/loop") is None
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode == os.F_OK and real(path, mode))
+    assert host.may_access("/etc/file") is False
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # as where access(2) itself is forbidden
+    assert host.may_access("/etc/file") is None
