@@ -270,7 +270,7 @@ def _nobody_did(facts: Facts, module: str) -> Explanation:
     words = complaint(facts, module)
     reported = f"; the kernel log says: {words}" if words else unseen(facts)
     where = "is on disk but not loaded" if module in (facts.modules.on_disk or ()) else "is not loaded"
-    load = f"modprobe {module}; {_PERSIST.format(module)}"
+    load = f"modprobe {module} || dmesg | grep -iE 'kvm|vmx|svm'; {_PERSIST.format(module)}"
     unable = _unable(facts)
     if unable:
         numbers = " ".join(map(str, unable[:64]))
