@@ -28,8 +28,11 @@ _HANDLED = (
     signal.SIGUSR2,
     signal.SIGALRM,
     signal.SIGCHLD,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
 )
-"""The signals that a daemon handles; a child must not run its parent's handlers."""
+"""The signals that a daemon handles, or that who started it has had ignored: not for its children."""
 
 
 class Child:

@@ -128,7 +128,13 @@ def test_it_gets_the_hosts_root_and_nothing_else(plugin, tmp_path: Path, monkeyp
 
 def test_signals_are_at_their_defaults(plugin) -> None:
     """A shell cannot take back what was ignored when it started, so it shows what it was given."""
-    message = ask(plugin("#!/bin/sh\ngrep SigIgn /proc/self/status\n")).message
+    ignored = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD, signal.SIGTTOU)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
+    try:
+        message = ask(plugin("#!/bin/sh\ngrep SigIgn /proc/self/status\n")).message
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert message == "SigIgn: 0000000000000000"
 
 
