@@ -50,8 +50,8 @@ def architecture(reader: Reader, cpu: CPUInfo) -> str:
     ``/proc/sys/kernel/arch`` is there since Linux 6.1 (kernel: Documentation/admin-guide/sysctl/kernel.rst);
     else the shape of ``/proc/cpuinfo`` tells.
     """
-    name = text(reader, "/proc/sys/kernel/arch").strip()
-    return name if name in ARCHITECTURES else cpu.architecture
+    name = text(reader, "/proc/sys/kernel/arch").strip()[:64]
+    return name if name in ARCHITECTURES else cpu.architecture or name
 
 
 def hypervisor(reader: Reader, detected: str = "") -> Hypervisor | None:

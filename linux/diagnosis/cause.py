@@ -64,7 +64,10 @@ def complaint(facts: Facts, module: str) -> str:
 
 def take_off(parameter: str) -> str:
     """Says how a parameter is taken off the kernel's command line."""
-    return f"take {parameter} off the kernel command line (/etc/default/grub, then update-grub) and reboot"
+    return (
+        f"take {parameter} off the kernel command line (Debian: /etc/default/grub, then update-grub; Fedora: "
+        f"grubby --update-kernel=ALL --remove-args='{parameter}') and reboot"
+    )
 
 
 def unseen(facts: Facts) -> str:

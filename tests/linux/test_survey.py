@@ -354,3 +354,10 @@ def test_no_name_of_a_module_makes_it_fail(name: str) -> None:
     )
     machine.log = [f"Module {name} is blacklisted", "kvm_intel: Unknown symbol x"]
     assert why(machine).cause in (Cause.MODULE_BLACKLISTED, Cause.MODULE_NOT_LOADED)
+
+
+def test_an_architecture_that_we_do_not_know_is_named() -> None:
+    machine = put(unregistered("system type\t: Some board\n"), {"/proc/sys/kernel/arch": "mips64\n"})
+    found = why(machine)
+    assert found.cause is Cause.UNSUPPORTED
+    assert "mips64" in found.because
