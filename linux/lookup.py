@@ -51,7 +51,9 @@ def architecture(reader: Reader, cpu: CPUInfo) -> str:
     else the shape of ``/proc/cpuinfo`` tells.
     """
     name = text(reader, "/proc/sys/kernel/arch").strip()[:64]
-    return name if name in ARCHITECTURES else cpu.architecture or name
+    if name in ARCHITECTURES:
+        return name
+    return cpu.architecture or (name if name.isascii() and name.isidentifier() else "")
 
 
 def hypervisor(reader: Reader, detected: str = "") -> Hypervisor | None:

@@ -356,6 +356,11 @@ def test_no_name_of_a_module_makes_it_fail(name: str) -> None:
     assert why(machine).cause in (Cause.MODULE_BLACKLISTED, Cause.MODULE_NOT_LOADED)
 
 
+def test_what_is_no_name_of_an_architecture_is_none() -> None:
+    machine = put(unregistered(""), {"/proc/sys/kernel/arch": "../../tmp/x\n"})
+    assert "does not tell" in why(machine).because
+
+
 def test_an_architecture_that_we_do_not_know_is_named() -> None:
     machine = put(unregistered("system type\t: Some board\n"), {"/proc/sys/kernel/arch": "mips64\n"})
     found = why(machine)
