@@ -72,11 +72,13 @@ RISCV64 = Architecture(
     emulator_package="qemu-system-misc",
     console="ttyS0",
     options=("-machine", "virt"),
-    packages=("python3-psutil", "libvirt-clients"),
-    references=("virt-host-validate",),
+    packages=("python3-psutil",),
     userland="forky",
 )
-"""Debian's first suite with it is trixie. The emulator needs the package opensbi too."""
+"""Debian's first suite with it is trixie. virt-host-validate is no longer among libvirt's clients there.
+
+The emulator needs the package opensbi too.
+"""
 
 PPC64LE = Architecture(
     name="ppc64le",
