@@ -130,7 +130,7 @@ _NODE = (
         NODE,
         order=0,
     ),
-    # Opening it loads kvm by its alias char-major-10-232, and not kvm_amd, which registers the device.
+    # Opening it has the kernel ask modprobe for char-major-10-232, which no module of x86 is called.
     svm(
         "stale-static-node",
         fails("StaleDevice", "open ENODEV", FLAG, UNREGISTERED, mentions=("modprobe kvm_amd",)),
@@ -142,7 +142,7 @@ _NODE = (
         "works-static-node",
         runs(),
         *DEVICES,
-        "echo softdep kvm post: kvm_amd > /etc/modprobe.d/kvm.conf",
+        "echo alias char-major-10-232 kvm_amd > /etc/modprobe.d/kvm.conf",
         NODE,
         UNREGISTERED,
     ),
