@@ -294,10 +294,19 @@ _USERS = (
         *UDEV,
         user=(*USER, "unshare", "--user", "--map-root-user"),
     ),
+    # CAP_DAC_OVERRIDE of a user namespace counts for files whose owner and group are mapped into it.
+    svm(
+        "works-user-namespace-mode-0",
+        runs(),
+        *LOADED,
+        "chmod 0 /dev/kvm",
+        user=("unshare", "--user", "--map-root-user"),
+    ),
     svm(
         "user-namespace-mode-0",
         unclear("PermissionDenied", "open EACCES"),
         *LOADED,
+        "chgrp kvm /dev/kvm",
         "chmod 0 /dev/kvm",
         user=("unshare", "--user", "--map-root-user"),
     ),
