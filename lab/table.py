@@ -1,5 +1,6 @@
 """The table of what came of scenarios: pure."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from lab.judge import Judgement, reference_is_right
@@ -13,16 +14,11 @@ def row(judgement: Judgement) -> tuple[str, ...]:
     """Returns the cells of a scenario."""
     scenario, truth = judgement.scenario, judgement.scenario.truth
     mark = UNVERIFIED if judgement.unverified else WRONG if judgement.wrong else RIGHT
-    ours = (
-        "as the truth"
-        if judgement.ours == f"{truth.status} {truth.reason}"
-        else judgement.ours or "no report"
-    )
     return (
         scenario.name,
-        judgement.release.split("-")[0],
+        re.split("[-+]", judgement.release)[0],
         f"{truth.status} {truth.reason}",
-        f"{mark} {ours}",
+        f"{mark} {judgement.ours or 'no report'}",
         *(_cell(judgement, name) for name in HEADINGS[4:]),
     )
 
@@ -34,7 +30,7 @@ def _cell(judgement: Judgement, name: str) -> str:
     return f"{RIGHT if reference_is_right(judgement.scenario, verdict) else WRONG} {verdict}"
 
 
-WIDTHS = (44, 8, 34, 34, 20, 10)
+WIDTHS = (38, 9, 32, 34, 20, 10)
 
 
 def line(cells: Sequence[str]) -> str:

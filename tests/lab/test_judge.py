@@ -143,7 +143,7 @@ def test_the_table_marks_what_is_wrong() -> None:
     right = judge(WORKS, record(RAN, "guest ran", references={"kvm-ok": done(status=1)}))
     wrong = judge(MISSING, record(RAN, "open ENOENT"))
     unverified = Judgement(WORKS, unverified="no record")
-    assert table.row(right)[1:4] == ("6.1.0", "Pass GuestRan", "✓ as the truth")
+    assert table.row(right)[1:4] == ("6.1.0", "Pass GuestRan", "✓ Pass GuestRan")
     assert table.row(right)[-1] == "✗ cannot"
     assert table.row(wrong)[3] == "✗ Pass GuestRan"
     assert table.row(unverified)[3] == "? no report"
