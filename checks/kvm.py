@@ -149,6 +149,7 @@ _BY_REASON = {outcome.reason: outcome for outcome in reversed(OUTCOMES)}
         "where that fails: /proc/misc, /proc/cpuinfo, /proc/cmdline, /proc/self, /dev/kmsg",
         "where that fails: /sys/class/dmi/id, /sys/hypervisor, /proc/device-tree, /sys/module, /lib/modules",
         "where that fails: modprobe.d, /proc/config.gz, /boot/config-RELEASE, /sys/kernel/security/lockdown",
+        "where it is refused: access(2), its ACL, /etc/group, the device cgroup, /sys/kernel/security/lsm",
         "where that fails: /dev/cpu/0/msr where it is there already, and CPUID, in a process of its own",
     ),
     source="kernel: Documentation/virt/kvm/api.rst",
