@@ -6,6 +6,7 @@ import stat
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
+from linux.diagnosis import own_dev
 from linux.errors import code, words
 from linux.reader import Reader, lacking
 
@@ -139,8 +140,6 @@ def _failed(host: Opener, path: str, failure: int) -> Trial:
         refused = failure == errno.EACCES
         why = refusal.access(host, path) if refused else refusal.kept_away(host, path, opening=True)
         return trial._replace(told=f"{trial.told}; {why.because}", hint=why.hint)
-    from linux.diagnosis import own_dev
-
     elsewhere = own_dev.container(host, path)
     if elsewhere:
         from linux.diagnosis import confinement
