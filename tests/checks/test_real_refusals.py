@@ -549,3 +549,23 @@ def test_an_ordinary_user_on_a_plain_host() -> None:
         if "EACCES" in told[2] or "EPERM" in told[2] or "denied" in told[2].lower():
             assert told[1] in ("Unknown", "Pass", "Skip"), (name, result)
             assert told[1] != "Unknown" or "sudo" in told[3], (name, result)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_address_space_that_is_full(root: Path, there: bool) -> None:
+    """However little is left, what cannot be asked for want of memory is no failure of the node."""
+    if there:
+        device(root)
+    verdicts = set()
+    for left in (0, 4096, 16384, 65536, 1 << 18, 1 << 20, 1 << 26):
+
+        def prepare(left: int = left) -> None:
+            size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (size + left, size + left))
+
+        reason, status, _, hint = ask_check(prepare, root, "KVM")
+        verdicts.add(status if status == "Pass" else f"{status} {reason}")
+        assert hint or status == "Pass"
+    good = "Pass" if there else "Fail DeviceMissing"
+    assert good in verdicts
+    assert verdicts <= {good, "Unknown ResourceExhausted"}
