@@ -45,13 +45,15 @@ def boot(scenario: Scenario, image: Image, log: Path, *, capture: bool = False) 
     with tempfile.TemporaryDirectory(prefix="lab-") as directory:
         initrd = Path(directory, "initrd")
         _write_initrd(initrd, _work(scenario, capture=capture), image, Path(directory, "last"))
-        status = _qemu(command(scenario, image.kernel, initrd), log)
-    text = log.read_text(encoding="utf-8", errors="replace")
+        shown = Path(directory, "console")
+        status = _qemu(command(scenario, image.kernel, initrd), shown)
+        text = shown.read_text(encoding="utf-8", errors="replace")
+        shutil.copy2(shown, log)
     try:
         record: dict[str, Any] = json.loads(console.decode(text))
     except console.DamagedError as error:
-        shown = [line.strip() for line in text.splitlines() if line.strip()] or ["nothing"]
-        raise FailedError(f"{error} (QEMU: {status}; last line: {shown[-1][:160]})") from None
+        lines = [line.strip() for line in text.splitlines() if line.strip()] or ["nothing"]
+        raise FailedError(f"{error} (QEMU: {status}; last line: {lines[-1][:160]})") from None
     if "error" in record:
         raise FailedError(f"inside: {record['error'].strip().splitlines()[-1]}")
     return record
@@ -70,10 +72,10 @@ def command(scenario: Scenario, kernel: Path, initrd: Path) -> list[str]:
     ]
 
 
-def _qemu(arguments: Sequence[str], log: Path) -> str:
-    """Runs QEMU and says how it ended."""
+def _qemu(arguments: Sequence[str], shown: Path) -> str:
+    """Runs QEMU, writes what its console shows, and says how it ended."""
     start = time.monotonic()
-    with log.open("wb") as file:
+    with shown.open("wb") as file:
         try:
             done = subprocess.run(
                 arguments,

@@ -1,14 +1,15 @@
 """Prints what the checks read of this machine, as JSON: path to contents in base64.
 
 The checks are asked twice: as things are, and as if ``/dev/kvm`` were not there, which is how a tree without
-device nodes will look. Only files and directories are kept, and nothing that tells this boot from another.
+device nodes will look. What they read is kept; what they only saw to be there is kept empty. Devices are not
+kept, nor what tells this boot from another.
 """
 
 import base64
 import json
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from itertools import islice
 
 from preflight.check import Run
 from preflight.discovery import discover
@@ -18,24 +19,36 @@ from preflight.outcomes import DEPENDENCY_FAILED
 from preflight.result import Finding
 
 DEVICE = "/dev/kvm"
-LEFT_OUT = ("/proc/self", "/proc/sys/kernel/random", "/proc/sys/kernel/hostname", "/dev/kvm", "/lab")
-MAX_NAMES = 100
-"""Of a directory that a check lists; none of those that tell something is larger."""
+LOG = "/dev/kmsg"
+LEFT_OUT = (
+    "/proc/self",
+    "/proc/1/",
+    "/proc/2/",
+    "/proc/sys/kernel/random",
+    "/proc/sys/kernel/hostname",
+    "/lab",
+)
 
 
 class Recorder(Host):
-    """The machine, with every path written down that a check finds something at."""
+    """The machine, with every path written down that a check finds something at.
+
+    Attributes:
+        read: Files that were read.
+        seen: What was looked at, or listed.
+    """
 
     def __init__(self, *, with_device: bool) -> None:
         """Hides the device from `stat`, and so from everybody, where it is not wanted."""
         super().__init__()
         self._with_device = with_device
-        self.paths: set[str] = {"/dev/kmsg"}
+        self.read = {LOG}
+        self.seen: set[str] = set()
 
     def read_bytes(self, path: str, *, limit: int = MAX_READ) -> bytes:
         """Reads a file; see `Host.read_bytes`."""
         contents = super().read_bytes(path, limit=limit)
-        self.paths.add(path)
+        self.read.add(path)
         return contents
 
     def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
@@ -43,25 +56,33 @@ class Recorder(Host):
         if path == DEVICE and not self._with_device:
             raise FileNotFoundError(2, "No such file or directory", path)
         status = super().stat(path, follow=follow)
-        self.paths.add(path)
+        self.seen.add(path)
         return status
 
     def listdir(self, path: str) -> list[str]:
         """Returns the names in a directory; see `Host.listdir`."""
         names = super().listdir(path)
-        if path != "/proc" and len(names) <= MAX_NAMES:
-            self.paths.update(f"{path}/{name}" for name in names)
+        self.seen.add(path)
         return names
 
 
 def main() -> None:
     """Prints it."""
-    paths: set[str] = set()
+    read, seen = set(), set()
     for with_device in (True, False):
         host = Recorder(with_device=with_device)
         _ask(host)
-        paths |= host.paths
-    print(json.dumps(dict(_contents(sorted(paths)))))
+        read |= host.read
+        seen |= host.seen
+    tree = {path: base64.b64encode(_read(path)).decode("ascii") for path in sorted(read) if _belongs(path)}
+    for path in sorted(seen - read, reverse=True):
+        if _belongs(path):
+            tree.update((file, "") for file in _standing_for(path, tree))
+    print(json.dumps(tree))
+
+
+def _belongs(path: str) -> bool:
+    return not path.startswith(LEFT_OUT)
 
 
 def _ask(host: Host) -> None:
@@ -76,24 +97,13 @@ def _ask(host: Host) -> None:
         findings[check.name] = check(host, Run(findings=before, settings=settings))
 
 
-def _contents(paths: list[str]) -> Iterator[tuple[str, str]]:
-    """Contents of files; a directory that nothing is read of keeps one of its files, so that git keeps it."""
-    for path in paths:
-        if path.startswith(LEFT_OUT):
-            continue
-        try:
-            mode = os.stat(path).st_mode
-            if stat.S_ISDIR(mode) and not any(other.startswith(f"{path}/") for other in paths):
-                files = (f"{path}/{name}" for name in sorted(os.listdir(path)))
-                yield from _contents([file for file in files if _is_file(file)][:1])
-            elif stat.S_ISREG(mode) or path == "/dev/kmsg":
-                yield path, base64.b64encode(_read(path)).decode("ascii")
-        except OSError:
-            continue  # a file that may not be read stays out of the tree, as it stays from the checks
-
-
-def _is_file(path: str) -> bool:
-    return stat.S_ISREG(os.stat(path).st_mode)
+def _standing_for(path: str, kept: Collection[str]) -> Iterator[str]:
+    """Yields a file that was seen, or one file of a directory of which none is kept: git keeps no others."""
+    if os.path.isfile(path):
+        yield path
+    elif os.path.isdir(path) and not any(file.startswith(f"{path}/") for file in kept):
+        files = (f"{path}/{name}" for name in sorted(os.listdir(path)))
+        yield from islice(filter(os.path.isfile, files), 1)
 
 
 def _read(path: str) -> bytes:
