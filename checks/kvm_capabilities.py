@@ -7,7 +7,8 @@ does not start a VM. No VM is made.
 from collections.abc import Iterator
 
 from linux.errors import words
-from linux.kvm import capabilities, uapi
+from linux.kvm import capabilities
+from linux.kvm.machine import CallError, extension
 from linux.kvm.uapi import PATH
 from preflight.check import UNLESS_EMULATED, Run, check
 from preflight.device import Device
@@ -48,10 +49,12 @@ def kvm_capabilities(host: Host, run: Run) -> Finding:
         with host.open_device(PATH) as device:
             missing = list(_absent(device, machine, needed))
             slow = list(_absent(device, machine, expected))
-            recommended = _ask(device, machine, capabilities.NR_VCPUS)
-            most = _ask(device, machine, capabilities.MAX_VCPUS) or recommended
+            recommended = extension(device, machine, capabilities.NR_VCPUS)
+            most = extension(device, machine, capabilities.MAX_VCPUS) or recommended
     except OSError as error:
-        return NOT_ANSWERED(f"KVM_CHECK_EXTENSION on {PATH}: {words(error.errno or 0)}")
+        return NOT_ANSWERED(f"opening {PATH}: {words(error.errno or 0)}")
+    except CallError as error:
+        return NOT_ANSWERED(f"{error.call} on {PATH}: {words(error.errno)}")
     evidence = {"KVM_CAP_NR_VCPUS": str(recommended), "KVM_CAP_MAX_VCPUS": str(most)}
     evidence |= {f"KVM_CAP_{name}": "0" for name in (*missing, *slow)}
     if missing:
@@ -68,21 +71,7 @@ def kvm_capabilities(host: Host, run: Run) -> Finding:
 
 
 def _absent(device: Device, machine: str, wanted: dict[str, int]) -> Iterator[str]:
-    return (name for name, number in wanted.items() if _ask(device, machine, number) <= 0)
-
-
-def _ask(device: Device, machine: str, number: int) -> int:
-    """Asks for one extension: 0 is no, more is yes or a number.
-
-    Raises:
-        OSError: The kernel's answer.
-    """
-    request = uapi.Requests(machine).check_extension
-    while True:
-        try:
-            return device.ioctl(request, number)
-        except InterruptedError:
-            continue
+    return (name for name, number in wanted.items() if extension(device, machine, number) <= 0)
 
 
 def _named(names: list[str]) -> str:

@@ -86,6 +86,21 @@ def api_version(system: Descriptor, machine: str) -> int:
     return _call("KVM_GET_API_VERSION", lambda: system.ioctl(uapi.Requests(machine).get_api_version))
 
 
+def extension(system: Descriptor, machine: str, capability: int) -> int:
+    """Asks ``KVM_CHECK_EXTENSION``; 0 where the kernel does not know the capability.
+
+    Args:
+        system: The open device.
+        machine: ``uname -m`` of the kernel that answers.
+        capability: Its number.
+
+    Raises:
+        CallError: The call failed.
+    """
+    request = uapi.Requests(machine).check_extension
+    return _call("KVM_CHECK_EXTENSION", lambda: system.ioctl(request, capability))
+
+
 class _Closing:
     """Closes on leaving a ``with`` block."""
 
@@ -158,9 +173,7 @@ class VM(_Closing):
         Raises:
             CallError: The call failed.
         """
-        return _call(
-            "KVM_CHECK_EXTENSION", lambda: self._system.ioctl(self.requests.check_extension, capability)
-        )
+        return extension(self._system, self.requests.machine, capability)
 
     def ioctl(self, name: str, request: int, argument: int | bytearray = 0) -> int:
         """Calls an ioctl of the VM.
