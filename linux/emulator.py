@@ -15,6 +15,9 @@ _NOT_ITS_DOING = (errno.ETIMEDOUT, errno.EACCES, errno.EPERM, *EXHAUSTED)
 class Starter(Protocol):
     """A host's programs; ``preflight.host.Host`` is one."""
 
+    def exists(self, path: str) -> bool:
+        """Whether something stands there; False also where we may not look."""
+
     def converse(self, arguments: Sequence[str], said: bytes, *, timeout: float) -> tuple[int, bytes, bytes]:
         """Runs a program; returns its status, what it answered and what it printed; raises OSError."""
 
@@ -39,7 +42,8 @@ def start(host: Starter, program: str, arguments: Sequence[str]) -> Trial:
     """Starts a QEMU, asks it, and has it end.
 
     Raises:
-        FileNotFoundError: There is no such program.
+        FileNotFoundError: There is no such program, or it is in a directory that is not for us, as one of
+            PATH may be after a change of user; execvp(3) goes on too.
     """
     try:
         status, answers, printed = host.converse((program, *arguments), qemu.QUESTIONS, timeout=qemu.TIMEOUT)
@@ -47,6 +51,8 @@ def start(host: Starter, program: str, arguments: Sequence[str]) -> Trial:
         raise
     except OSError as error:
         number = error.errno or 0
+        if number == errno.EACCES and not host.exists(program):
+            raise FileNotFoundError(errno.ENOENT, words(number), program) from error
         return Trial("", f"starting {program}: {words(number)}", proven=number not in _NOT_ITS_DOING)
     version = qemu.version(answers) if status == 0 else ""
     if version:

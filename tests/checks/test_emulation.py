@@ -34,6 +34,7 @@ def ask(
 ) -> tuple[Finding, MemoryHost]:
     host = MemoryHost({"/proc/cpuinfo": machines.x86()})
     if program is not None:
+        host.put(QEMU, "")
         host.conversations[QEMU] = program  # type: ignore[assignment] # a table's column
     return emulation(host, Run(findings=findings, use_emulation=use)), host
 
@@ -66,6 +67,15 @@ def test_emulation(
     assert finding.outcome is outcome
     assert words in finding.message
     assert bool(host.started) is (outcome is not module.NOT_NEEDED)
+
+
+def test_a_directory_of_path_that_is_not_for_us_is_passed_over() -> None:
+    class Searching(MemoryHost):
+        program_directories = ("/root/bin",)
+
+    host = Searching({"/proc/cpuinfo": machines.x86(), QEMU: ""})
+    host.conversations = {"/root/bin/qemu-system-x86_64": fail(errno.EACCES), QEMU: GOOD}
+    assert emulation(host, Run(findings=BROKEN)).outcome is module.EMULATION_AVAILABLE
 
 
 def test_a_qemu_for_another_architecture_is_none() -> None:
