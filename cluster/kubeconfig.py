@@ -78,7 +78,10 @@ class _Heard(logging.Handler):
 
 def _proxy_of_environment(server: str) -> str:
     """Returns the proxy that kubectl would use: Go's ``ProxyFromEnvironment`` leaves out loopback."""
-    url = urlsplit(server)
+    try:
+        url = urlsplit(server)
+    except ValueError:  # no URL, which whoever connects to it tells
+        return ""
     host = url.hostname or ""
     if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass(host):
         return ""
