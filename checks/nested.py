@@ -19,7 +19,6 @@ from preflight.result import Finding, Status, failing, passing, unknown
 
 CPUINFO = "/proc/cpuinfo"
 VENDOR = "/sys/class/dmi/id/sys_vendor"
-BOARD = "/proc/device-tree/compatible"
 SYSINFO = "/proc/sysinfo"
 
 PSERIES = "pSeries"
@@ -149,4 +148,5 @@ def _is_vm(host: Host, machine: Machine) -> bool | None:
     # No flag tells the bare metal of a cloud from its VMs.
     if machine.outer is not None or machine.architecture not in ARCHITECTURES:
         return None
-    return False if any(text(host, path).strip() for path in (VENDOR, BOARD, SYSINFO)) else None
+    told = (text(host, VENDOR), text(host, SYSINFO), lookup.device_tree(host, "compatible"))
+    return False if any(map(str.strip, told)) else None

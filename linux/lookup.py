@@ -4,6 +4,7 @@ from linux import cpuinfo, misc
 from linux.architecture import ARCHITECTURES
 from linux.cpuinfo import CPUInfo
 from linux.hypervisor import DMI_FIELDS, Hypervisor, identify
+from linux.kvm.uapi import KVM_MINOR
 from linux.reader import Reader, text
 
 FIRST_PROCESSORS = 1 << 16
@@ -21,7 +22,10 @@ def registered(reader: Reader) -> int | None:
     devices = misc.parse(text(reader, "/proc/misc"))
     if devices:
         return devices.get("kvm")
-    number = text(reader, "/sys/class/misc/kvm/dev").strip().partition(":")[2]
+    folder = "/sys/class/misc/kvm"
+    if reader.exists(folder) and not reader.exists(f"{folder}/dev"):
+        return KVM_MINOR
+    number = text(reader, f"{folder}/dev").strip().partition(":")[2]
     return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else None
 
 
@@ -56,6 +60,15 @@ def architecture(reader: Reader, cpu: CPUInfo) -> str:
     return cpu.architecture or (name if name.isascii() and name.isidentifier() else "")
 
 
+def device_tree(reader: Reader, name: str) -> str:
+    """Returns a property of the device tree, empty where there is none.
+
+    ``/proc/device-tree`` is a link to ``/sys/firmware/devicetree/base`` (kernel:
+    Documentation/ABI/testing/sysfs-firmware-ofw), either may be hidden.
+    """
+    return text(reader, f"/proc/device-tree/{name}") or text(reader, f"/sys/firmware/devicetree/base/{name}")
+
+
 def hypervisor(reader: Reader, detected: str = "") -> Hypervisor | None:
     """Names what a host runs under, None where nothing does.
 
@@ -69,7 +82,7 @@ def hypervisor(reader: Reader, detected: str = "") -> Hypervisor | None:
         xen_capabilities=text(reader, "/proc/xen/capabilities"),
         log=detected,
         sysinfo=text(reader, "/proc/sysinfo"),
-        compatible=text(reader, "/proc/device-tree/compatible"),
-        hypervisor_node=text(reader, "/proc/device-tree/hypervisor/compatible"),
+        compatible=device_tree(reader, "compatible"),
+        hypervisor_node=device_tree(reader, "hypervisor/compatible"),
         clocks=text(reader, "/sys/devices/system/clocksource/clocksource0/available_clocksource"),
     )

@@ -102,10 +102,12 @@ def _missing(facts: Facts, module: str) -> Explanation | None:
             f"depmod -a && modprobe {module}",
             evidence={file: "not in modules.dep"},
         )
-    if known.builtin is not None and known.on_disk is not None and module not in known.on_disk:
+    if known.on_disk is not None and module not in known.on_disk:
         return Explanation(
             Cause.MODULE_MISSING,
-            f"{module} is neither in modules.builtin nor in modules.dep of {known.folder}",
+            f"{module} is neither in modules.builtin nor in modules.dep of {known.folder}"
+            if known.builtin is not None
+            else f"{module} is not in modules.dep of {known.folder}, and no list there of what is built in",
             evidence={f"{known.folder}/modules.dep": f"no {module}"},
         )
     gone = [file for file in (known.on_disk or {}).get(module, ()) if file in known.gone]
@@ -201,7 +203,7 @@ def _cannot_be_loaded(facts: Facts, module: str) -> Explanation | None:
             f"{module} is not loaded; this process is in a container, whose own files do not tell whether "
             "the host has it",
             f"on the host: modprobe {module}; or run with the host's root: vm-preflight run --host-root DIR",
-            evidence={module: "not loaded", "/proc/self/ns/pid": "a container's"},
+            evidence={module: "not loaded", "/": "not the host's"},
         )
     if known.absent:
         return Explanation(

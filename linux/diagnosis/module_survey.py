@@ -20,6 +20,9 @@ _FOLDERS = {
 }
 """Where an architecture's sources are below ``arch``, where it is not its own name."""
 
+_TOPS = ("/lib", "/usr/lib", "/run/booted-system")
+"""One of these is on every machine that has modules (`modules.DIRECTORIES`)."""
+
 _LOCKED = ("integrity", "confidentiality")
 """Modes of lockdown in which unsigned modules are refused (kernel_lockdown(7))."""
 
@@ -29,7 +32,7 @@ _TAIL = 28
 
 def take(reader: Reader, parameters: CommandLine, architecture: str) -> Modules:
     """Reads everything that tells of KVM's modules."""
-    release = text(reader, "/proc/sys/kernel/osrelease").strip()
+    release = _release(reader)
     loaded = {name for name in MODULES if reader.exists(f"/sys/module/{name}")}
     loaded |= MODULES & modules.loaded(text(reader, "/proc/modules"))
     found = Modules(
@@ -59,13 +62,33 @@ def rules(reader: Reader) -> tuple[Rule, ...]:
     )
 
 
+def _release(reader: Reader) -> str:
+    """The kernel's release; where a captured tree does not tell it, that of the only modules there."""
+    told = text(reader, "/proc/sys/kernel/osrelease").strip()
+    if told:
+        return told
+    words = text(reader, "/proc/version").split()
+    if words[:2] == ["Linux", "version"] and len(words) > 2:
+        return words[2]
+    kernels = {name for directory in modules.DIRECTORIES for name in _names(reader, directory)}
+    return kernels.pop() if len(kernels) == 1 and not reader.is_own_machine() else ""
+
+
 def _foreign(reader: Reader) -> bool:
     """Whether the root that we look at is a container's own, and not mounted from the host."""
+    if reader.root != "/":
+        return False
     try:
-        namespace = reader.readlink("/proc/self/ns/pid") if reader.root == "/" else ""
+        namespace = reader.readlink("/proc/self/ns/pid")
     except OSError:
         return False
-    return bool(namespace) and namespace != view.INITIAL_PID_NAMESPACE
+    if namespace != view.INITIAL_PID_NAMESPACE:
+        return bool(namespace)
+    try:  # a container in the host's namespace of processes, or a chroot
+        ours, hosts = reader.stat("/"), reader.stat("/proc/1/root/")
+    except OSError:
+        return False
+    return (ours.st_dev, ours.st_ino) != (hosts.st_dev, hosts.st_ino)
 
 
 def _names(reader: Reader, directory: str) -> list[str]:
@@ -106,8 +129,8 @@ def _signed_only(reader: Reader, parameters: CommandLine) -> str:
 
 
 def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:
-    """Adds what lies below ``/lib/modules/RELEASE``."""
-    absent = True
+    """Adds what lies below ``/lib/modules/RELEASE``; a tree without any ``lib`` tells nothing of it."""
+    absent = any(map(reader.exists, _TOPS))
     for directory in modules.DIRECTORIES:
         folder = f"{directory}/{found.release}"
         try:
@@ -121,7 +144,10 @@ def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:
         if found.builtin is None:
             found = found._replace(builtin=_builtin(reader, folder))
         if found.on_disk is None and "modules.dep" in names:
-            listed = modules.dependencies(text(reader, f"{folder}/modules.dep"), MODULES)
+            try:
+                listed = modules.dependencies(reader.read_text(f"{folder}/modules.dep"), MODULES)
+            except OSError:
+                continue
             found = _with_files(reader, found._replace(on_disk=listed, folder=folder), architecture)
     return found._replace(absent=absent)
 

@@ -118,9 +118,11 @@ def _confidential(reader: Reader, cpu: CPUInfo, log: Iterable[Message]) -> Sign:
     if cpu.has("tdx_guest"):
         return Sign("/proc/cpuinfo", "flag tdx_guest")
     devices = misc.parse(text(reader, "/proc/misc"))
-    device = next((name for name in ("sev-guest", "tdx_guest", "tdx-guest") if name in devices), "")
-    if device:
-        return Sign("/proc/misc", device)
+    for name in ("sev-guest", "tdx_guest", "tdx-guest"):
+        if name in devices:
+            return Sign("/proc/misc", name)
+        if reader.exists(f"/sys/class/misc/{name}"):
+            return Sign("/sys/class/misc", name)
     if text(reader, "/sys/firmware/uv/prot_virt_guest").strip() == "1":
         return Sign("/sys/firmware/uv/prot_virt_guest", "1, a guest of IBM Secure Execution")
     if reader.exists("/sys/devices/platform/arm-cca-dev"):

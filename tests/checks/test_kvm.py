@@ -664,6 +664,15 @@ def test_names_the_device_cgroup_that_denies() -> None:
 def test_a_mounted_root_without_dev_is_our_mistake() -> None:
     host = MemoryHost({"/proc/misc": "232 kvm\n", "/proc/cpuinfo": x86("vmx")}, root="/host")
     assert find(host).outcome is module.DEVICE_NOT_IN_CONTAINER
+    host.own_machine = False  # a captured tree is all of its host
+    assert find(host).outcome is module.DEVICE_MISSING
+
+
+def test_a_registered_device_has_a_directory_in_sysfs() -> None:
+    host = MemoryHost({"/sys/class/misc/kvm/uevent": "DEVNAME=kvm\n", "/proc/cpuinfo": x86("vmx")})
+    finding = find(host)
+    assert finding.outcome is module.DEVICE_MISSING
+    assert "(10:232)" in finding.message
 
 
 def test_says_that_the_kernel_log_could_not_be_read() -> None:

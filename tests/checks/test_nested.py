@@ -34,6 +34,8 @@ def ask(files: dict[str, str], *, kvm: Finding | None = BROKEN, log: str = "") -
     return finding
 
 
+BOARD = "/proc/device-tree/compatible"
+
 BARE = {
     "Intel": ({"/proc/cpuinfo": x86("vmx")} | DELL, "bare metal of Dell Inc."),
     "AMD without its flag": ({"/proc/cpuinfo": x86()} | DELL, "bare metal of Dell Inc."),
@@ -41,11 +43,11 @@ BARE = {
     "a cloud's": ({"/proc/cpuinfo": x86("vmx")} | GOOGLE, "bare metal of Google"),
     "Arm with DMI": ({"/proc/cpuinfo": ARM, module.VENDOR: "Ampere(R)\n"}, "bare metal of Ampere(R)"),
     "Arm with a device tree": (
-        {"/proc/cpuinfo": ARM, module.BOARD: "raspberrypi,4-model-b\0brcm,bcm2711\0"},
+        {"/proc/cpuinfo": ARM, BOARD: "raspberrypi,4-model-b\0brcm,bcm2711\0"},
         "bare metal",
     ),
     "RISC-V": (
-        {"/proc/cpuinfo": RISCV.format(h="h"), module.BOARD: "sifive,hifive-premier-p550\0"},
+        {"/proc/cpuinfo": RISCV.format(h="h"), BOARD: "sifive,hifive-premier-p550\0"},
         "bare metal",
     ),
     "LPAR": ({"/proc/cpuinfo": S390.format(sie=" sie"), module.SYSINFO: "LPAR Name: A\n"}, "an LPAR"),
@@ -69,8 +71,12 @@ VMS = {
     "no name": ({"/proc/cpuinfo": x86("hypervisor")}, "does not tell its name"),
     "Xen": ({"/proc/cpuinfo": x86("hypervisor"), "/sys/hypervisor/type": "xen\n"}, "Xen"),
     "Arm": ({"/proc/cpuinfo": ARM} | QEMU, "KVM/QEMU"),
-    "Arm by its device tree": ({"/proc/cpuinfo": ARM, module.BOARD: "linux,dummy-virt\0"}, "KVM/QEMU"),
-    "RISC-V": ({"/proc/cpuinfo": RISCV.format(h=""), module.BOARD: "riscv-virtio\0"}, "KVM/QEMU"),
+    "Arm by sysfs": (
+        {"/proc/cpuinfo": ARM, "/sys/firmware/devicetree/base/compatible": "linux,dummy-virt\0"},
+        "KVM/QEMU",
+    ),
+    "Arm by its device tree": ({"/proc/cpuinfo": ARM, BOARD: "linux,dummy-virt\0"}, "KVM/QEMU"),
+    "RISC-V": ({"/proc/cpuinfo": RISCV.format(h=""), BOARD: "riscv-virtio\0"}, "KVM/QEMU"),
     "z/VM": ({"/proc/cpuinfo": S390.format(sie=""), module.SYSINFO: Z_VM}, "z/VM"),
     "pSeries": ({"/proc/cpuinfo": POWER}, "PowerVM or KVM"),
 }
@@ -92,7 +98,7 @@ def test_a_vm_is_told_by_what_it_runs_under(files: dict[str, str], name: str) ->
         ({"/proc/cpuinfo": x86("hypervisor", "vmx")}, "vmx"),
         ({"/proc/cpuinfo": x86("hypervisor", "svm", vendor="AuthenticAMD")} | GOOGLE, "svm"),
         ({"/proc/cpuinfo": S390.format(sie=" sie"), module.SYSINFO: Z_VM}, "sie"),
-        ({"/proc/cpuinfo": RISCV.format(h="h"), module.BOARD: "riscv-virtio\0"}, "h"),
+        ({"/proc/cpuinfo": RISCV.format(h="h"), BOARD: "riscv-virtio\0"}, "h"),
     ],
 )
 def test_a_flag_shows_that_nesting_is_exposed(files: dict[str, str], flag: str) -> None:
@@ -143,7 +149,7 @@ def test_a_confidential_guest_is_told(files: dict[str, str], log: str) -> None:
         {"/proc/cpuinfo": ARM} | GOOGLE,
         {ARCH: "x86_64\n"},
         {ARCH: "x86_64\n", module.VENDOR: "Dell Inc.\n"},
-        {ARCH: "mips64\n", module.BOARD: "board\0"},
+        {ARCH: "mips64\n", BOARD: "board\0"},
     ],
 )
 def test_what_does_not_tell_is_unknown(files: dict[str, str]) -> None:
@@ -180,7 +186,7 @@ def test_this_machine() -> None:
                 ARCH,
                 module.VENDOR,
                 PRODUCT,
-                module.BOARD,
+                BOARD,
                 module.SYSINFO,
                 CLOCKS,
                 "/proc/misc",

@@ -16,6 +16,7 @@ from linux.diagnosis import survey
 from linux.diagnosis.cause import Cause, Explanation
 from linux.diagnosis.node import unregistered as explain
 from linux.diagnosis.survey import LOG, REGISTERS
+from linux.view import INITIAL_PID_NAMESPACE
 from preflight.host import Host
 
 KVM_FILES = ("kernel/arch/x86/kvm/kvm.ko.xz", "kernel/arch/x86/kvm/kvm-intel.ko.xz")
@@ -224,6 +225,7 @@ def test_registers_below_a_captured_tree_are_not_those_of_our_own_machine() -> N
     [
         (x86("hypervisor"), {"/proc/misc": "125 sev-guest\n"}, "sev-guest"),
         (x86("hypervisor"), {"/proc/misc": "125 tdx_guest\n"}, "tdx_guest"),
+        (x86("hypervisor"), {"/sys/class/misc/tdx_guest/dev": "10:125\n"}, "tdx_guest"),
         (x86("hypervisor", "tdx_guest"), {}, "tdx_guest"),
         (machines.S390.format(sie=""), {"/sys/firmware/uv/prot_virt_guest": "1\n"}, "Secure Execution"),
         (machines.ARM, {"/sys/devices/platform/arm-cca-dev/uevent": ""}, "realm"),
@@ -305,6 +307,55 @@ def test_a_containers_own_files_say_nothing_of_the_host() -> None:
     assert found.cause is Cause.MODULE_NOT_LOADED
     assert "in a container" in found.because
     assert survey.take(machine).rules == ()
+
+
+@pytest.mark.parametrize("files", [{"/proc/1/root/": Node(mode=stat.S_IFDIR)}, {}])
+def test_who_has_the_root_of_init_has_the_hosts_files(files: dict[str, str | bytes | Node]) -> None:
+    machine = put(host(), {"/proc/self/ns/pid": Node(target=INITIAL_PID_NAMESPACE), **files})
+    assert not survey.take(machine).modules.foreign
+
+
+def test_a_root_other_than_that_of_init_says_nothing_of_the_host() -> None:
+    """A container in the host's namespace of processes, or a chroot."""
+
+    class Chroot(MemoryHost):
+        def stat(self, path: str, *, follow: bool = True) -> os.stat_result:
+            found = super().stat(path, follow=follow)
+            return os.stat_result((found.st_mode, 2 if path == "/proc/1/root/" else 1, *found[2:]))
+
+    machine = Chroot(unregistered(x86("vmx"), conf="blacklist kvm_intel\n", dep="").nodes)
+    machine.put("/proc/self/ns/pid", Node(target=INITIAL_PID_NAMESPACE))
+    machine.put("/proc/1/root/", Node(mode=stat.S_IFDIR))
+    found = why(machine)
+    assert (found.cause, found.evidence["/"]) == (Cause.MODULE_NOT_LOADED, "not the host's")
+
+
+@pytest.mark.parametrize(
+    ("version", "dep", "cause"),
+    [
+        ("", "kernel/fs/ext4/ext4.ko:\n", Cause.MODULE_MISSING),
+        ("", DEP, Cause.MODULE_NOT_LOADED),
+        (f"Linux version {RELEASE} (gcc) #1 SMP\n", "kernel/fs/ext4/ext4.ko:\n", Cause.MODULE_MISSING),
+        ("Linux version 6.1.0 (gcc) #1 SMP\n", DEP, Cause.MODULE_MISSING),
+    ],
+)
+def test_a_captured_tree_without_a_release(version: str, dep: str, cause: Cause) -> None:
+    machine = put(host(), {"/proc/version": version, f"{MODULES}/modules.dep": dep})
+    machine.own_machine = False
+    machine.nodes.pop("/proc/sys/kernel/osrelease", None)
+    del machine.nodes[f"{MODULES}/modules.builtin"]
+    assert why(machine).cause is cause
+
+
+def test_a_tree_without_lib_tells_nothing_of_modules() -> None:
+    machine = MemoryHost({"/proc/cpuinfo": x86("vmx"), "/proc/sys/kernel/osrelease": RELEASE}, root="/tree")
+    assert why(machine).cause is Cause.MODULE_NOT_LOADED
+    assert why(put(machine, {"/lib/firmware/README": ""})).cause is Cause.MODULE_MISSING
+
+
+def test_a_list_of_modules_that_cannot_be_read_lists_not_none() -> None:
+    machine = put(host(), {f"{MODULES}/modules.dep": Node(open_errno=errno.EACCES)})
+    assert why(machine).cause is Cause.MODULE_NOT_LOADED
 
 
 def test_configuration_that_hides_another_file(tmp_path: Path) -> None:
