@@ -1,6 +1,7 @@
 """Fuzzes every target for a time, and prints how many inputs each took and how many failed.
 
-Usage: ``fuzz.py [SECONDS] [TARGET…]``, or ``fuzz.py --list`` for what each target holds to.
+Usage: ``fuzz.py [SECONDS] [TARGET…]``; ``fuzz.py --list`` for what each target holds to; ``fuzz.py --distil``
+to keep those of the inputs that atheris has found which reach lines that no kept one reaches.
 
 Inputs are made by atheris, which follows the program's coverage, or where it is not installed by changing
 those that are at hand. An input that fails is made small and kept in ``tests/fuzz/corpus/TARGET``, where the
@@ -23,15 +24,16 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple, NoReturn
+from types import FrameType, ModuleType
+from typing import Any, NamedTuple, NoReturn
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 GROWN = ROOT / ".fuzz"
 ROOMS = ("agent", "checks", "cli", "cluster", "controller", "daemon", "linux", "preflight")
+OURS = tuple(f"{ROOT}/{room}/" for room in ROOMS)
 sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 
 SLOW = 1.0
@@ -258,6 +260,41 @@ def _until_the_end(pipe: int, deadline: float) -> bytes | None:
     return None
 
 
+def lines_of(target: Target, data: bytes) -> set[tuple[str, int]]:
+    """Returns the lines of our rooms that an input reaches."""
+    reached: set[tuple[str, int]] = set()
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Callable[..., Any] | None:
+        file = frame.f_code.co_filename
+        if event == "line":
+            reached.add((file, frame.f_lineno))
+        return trace if file.startswith(OURS) else None
+
+    sys.settrace(trace)
+    try:
+        target.run(data)
+    finally:
+        sys.settrace(None)
+    return reached
+
+
+def distil(target: Target) -> int:
+    """Keeps what reaches more lines than what is kept, short inputs first; returns how many."""
+    known: set[tuple[str, int]] = set()
+    for data in (b"", *target.seeds, *kept(target)):
+        known |= lines_of(target, data)
+    grown = GROWN / target.name
+    found = [path.read_bytes() for path in grown.iterdir()] if grown.is_dir() else []
+    count = 0
+    for data in sorted(found, key=len):
+        reached = lines_of(target, data)
+        if reached - known:
+            keep(target, data)
+            count += 1
+        known |= reached
+    return count
+
+
 def table(outcomes: dict[str, Outcome]) -> str:
     """Returns what came of all targets, in lines."""
     width = max(len(name) for name in outcomes)
@@ -279,6 +316,9 @@ def main(words: Sequence[str]) -> int:
     if words == ["--list"]:
         for target in TARGETS:
             print(f"{target.name}: {(target.run.__doc__ or '').strip().partition(chr(10) * 2)[0]}")
+        return 0
+    if words == ["--distil"]:
+        print("\n".join(f"{target.name}: {distil(target)} more are kept" for target in TARGETS))
         return 0
     seconds = float(words[0]) if words else 60.0
     chosen = [target for target in TARGETS if target.name in words[1:] or len(words) < 2]

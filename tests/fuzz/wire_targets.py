@@ -1,6 +1,7 @@
 """What one process of ours reads of another, and what it reads of files that people and installers write."""
 
 import contextlib
+import errno
 import importlib.metadata
 import json
 import os
@@ -13,7 +14,7 @@ from agent import decide, status, wire
 from agent.devices import inotify_events, uevent_of_kvm
 from agent.wire import WireError
 from cluster.node_preflight import from_object
-from preflight import config, distributions, plugin_directory, plugin_output
+from preflight import config, distributions, exec_error, plugin_directory, plugin_output
 from preflight.check import Check, Weight
 from preflight.child import decode_answer
 from preflight.config import ConfigError
@@ -255,6 +256,14 @@ def read_plugin_output(data: bytes) -> None:
     assert all(is_line(key) and is_line(value) for key, value in found.evidence.items())
 
 
+def explain_exec_errors(data: bytes) -> None:
+    """Why an executable did not start is told in one line, whatever it holds."""
+    for number in (errno.ENOENT, errno.ENOEXEC, errno.EACCES, errno.E2BIG, 0):
+        told = exec_error.meaning(number, data)
+        assert told
+        assert is_line(told, 2 * MAX_TEXT)
+
+
 def read_plugin_files(data: bytes) -> None:
     """Of a plugin directory with anything in it come checks whose declarations hold, and no exception."""
     source = Source(data)
@@ -360,6 +369,7 @@ TARGETS = (
         (b'\0\0{"reason": "Worn", "message": "m", "hint": "h"}', b"\0\0text"),
         plugin_output.parse,
     ),
+    Target("exec-errors", explain_exec_errors, (b"#!/bin/sh\r\n", b"#! ", b"\x7fELF\2\1\1")),
     Target("plugin-files", read_plugin_files, suite=50),
     Target("uevents", read_uevents, UEVENTS, uevent_of_kvm),
     Target(
