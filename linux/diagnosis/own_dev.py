@@ -21,12 +21,15 @@ def container(reader: Reader, path: str = PATH) -> str:
         return "without /proc/self/mountinfo it cannot be told whether this /dev is the host's own"
     mount = mountinfo.holding(mounts, path)
     filesystem = mount.kind if mount else ""
-    other_mounts, init_has_it = _init_view(reader, path)
+    pid_namespace = _namespace(reader, "/proc/self/ns/pid")
+    # In another namespace of processes, process 1 is the container's own, and says nothing of the host.
+    init_is_hosts = pid_namespace in ("", view.INITIAL_PID_NAMESPACE)
+    other_mounts, init_has_it = _init_view(reader, path) if init_is_hosts else (None, None)
     elsewhere = view.is_container_dev(
         filesystem=filesystem,
         init_has_it=init_has_it,
         other_mounts=other_mounts,
-        pid_namespace=_namespace(reader, "/proc/self/ns/pid"),
+        pid_namespace=pid_namespace,
     )
     if elsewhere is None:
         return (

@@ -112,6 +112,13 @@ def in_container(host: MemoryHost) -> MemoryHost:
     return host
 
 
+def with_its_own_first_process(host: MemoryHost) -> MemoryHost:
+    for process in ("self", "1"):
+        host.put(f"/proc/{process}/ns/mnt", Node(target="mnt:[4026532001]"))
+    host.put("/proc/1/root/dev/null", "")
+    return in_container(host)
+
+
 def beside_its_first_process(host: MemoryHost, *, has_it: bool) -> MemoryHost:
     host.put("/proc/self/ns/pid", Node(target="pid:[4026531836]"))
     host.put("/proc/self/ns/mnt", Node(target="mnt:[4026532001]"))
@@ -181,6 +188,11 @@ SITUATIONS = {
         "ELOOP",
     ),
     "container": (lambda: in_container(with_device()), module.DEVICE_NOT_IN_CONTAINER, "container"),
+    "container, whose first process is its own": (
+        lambda: with_its_own_first_process(with_device()),
+        module.DEVICE_NOT_IN_CONTAINER,
+        "container",
+    ),
     "the first process sees it": (
         lambda: beside_its_first_process(with_device(), has_it=True),
         module.DEVICE_NOT_IN_CONTAINER,
