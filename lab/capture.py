@@ -21,14 +21,16 @@ def keep(name: str, record: dict[str, Any]) -> Path:
         ValueError: The machine captured nothing, or a path that leads out of the tree.
     """
     root = HOSTS / name
-    contents: dict[str, str] = json.loads(record["tree"])
+    tree: dict[str, dict[str, str]] = json.loads(record["tree"])
     shutil.rmtree(root, ignore_errors=True)
-    for path, encoded in contents.items():
+    for path, encoded in tree["files"].items():
         file = root / path.removeprefix("/")
         if ".." in file.parts:
             raise ValueError(f"{path} leads out of the tree")
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(base64.b64decode(encoded))
+    for path, target in tree["links"].items():
+        (root / path.removeprefix("/")).symlink_to(target)
     return root
 
 

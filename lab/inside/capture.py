@@ -1,4 +1,4 @@
-"""Prints what the checks read of this machine, as JSON: path to contents in base64.
+"""Prints what the checks read of this machine, as JSON: files by path, in base64, and links.
 
 The checks are asked twice: as things are, and as if ``/dev/kvm`` were not there, which is how a tree without
 device nodes will look. What they read is kept; what they only saw to be there is kept empty. Devices are not
@@ -8,7 +8,7 @@ kept, nor what tells this boot from another.
 import base64
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 
 from preflight.check import Run
@@ -28,6 +28,8 @@ LEFT_OUT = (
     "/proc/sys/kernel/hostname",
     "/lab",
 )
+ROOT_LINKS = ("/lib",)
+"""Links of a merged /usr that lead to where checks look."""
 
 
 class Recorder(Host):
@@ -72,17 +74,19 @@ def main() -> None:
     for with_device in (True, False):
         host = Recorder(with_device=with_device)
         _ask(host)
-        read |= host.read
-        seen |= host.seen
-    tree = {path: base64.b64encode(_read(path)).decode("ascii") for path in sorted(read) if _belongs(path)}
+        read |= set(_kept(host.read))
+        seen |= set(_kept(host.seen))
+    files = {path: base64.b64encode(_read(path)).decode("ascii") for path in sorted(read)}
     for path in sorted(seen - read, reverse=True):
-        if _belongs(path):
-            tree.update((file, "") for file in _standing_for(path, tree))
-    print(json.dumps(tree))
+        files.update((file, "") for file in _standing_for(path, files))
+    print(json.dumps({"files": files, "links": {name: os.readlink(name) for name in ROOT_LINKS}}))
 
 
-def _belongs(path: str) -> bool:
-    return not path.startswith(LEFT_OUT)
+def _kept(paths: Iterable[str]) -> Iterator[str]:
+    """Yields paths that belong into a tree, past the links of a merged /usr."""
+    for path in paths:
+        if not path.startswith(LEFT_OUT):
+            yield f"/usr{path}" if path.startswith(tuple(f"{name}/" for name in ROOT_LINKS)) else path
 
 
 def _ask(host: Host) -> None:

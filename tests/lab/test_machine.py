@@ -72,13 +72,20 @@ def test_a_tree_is_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(capture, "HOSTS", tmp_path)
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "old").touch()
-    tree = {"/proc/misc": base64.b64encode(b"232 kvm\n").decode()}
+    tree = {
+        "files": {
+            "/proc/misc": base64.b64encode(b"232 kvm\n").decode(),
+            "/usr/lib/modules/6.1/modules.dep": "",
+        },
+        "links": {"/lib": "usr/lib"},
+    }
     root = capture.keep("lab", {"tree": json.dumps(tree)})
-    assert [path.name for path in root.rglob("*") if path.is_file()] == ["misc"]
+    assert sorted(path.name for path in root.rglob("*") if path.is_file()) == ["misc", "modules.dep"]
+    assert (root / "lib/modules/6.1/modules.dep").exists()
     assert (root / "proc/misc").read_bytes() == b"232 kvm\n"
 
 
 def test_a_path_out_of_the_tree_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "HOSTS", tmp_path)
     with pytest.raises(ValueError, match="leads out"):
-        capture.keep("lab", {"tree": json.dumps({"/../../passwd": ""})})
+        capture.keep("lab", {"tree": json.dumps({"files": {"/../../passwd": ""}, "links": {}})})
