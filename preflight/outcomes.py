@@ -21,6 +21,9 @@ BAD_CONFIGURATION = unknown(
     hint="mend or remove what the message names, or leave the check out with --ignore NAME",
 )
 
+EXHAUSTED = "ResourceExhausted"
+"""The reason of a check that has a word of its own for descriptors, processes or memory that are lacking."""
+
 RUNNER_OUTCOMES = (TIMED_OUT, CRASHED, KILLED, OUTPUT_TOO_LARGE, DEPENDENCY_FAILED, BAD_CONFIGURATION)
 
 _OWN_FAULT = ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGTRAP")

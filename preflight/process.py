@@ -5,6 +5,7 @@ looked for at short intervals while something is awaited.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -206,10 +207,13 @@ def pipe() -> tuple[int, int]:
     try:
         for end in ends:
             moved.append(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR))  # noqa: PERF401 -- closed if one fails
-    except OSError:
+    except OSError as error:
         for end in moved:
             os.close(end)
-        raise
+        if error.errno != errno.EINVAL:
+            raise
+        # What fcntl(2) answers where the limit of descriptors lies below the first that it may take.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from None
     finally:
         for end in ends:
             os.close(end)

@@ -15,7 +15,7 @@ from preflight.clock import rfc3339
 from preflight.config import Config
 from preflight.host import Host
 from preflight.ordering import closure, order
-from preflight.outcomes import CRASHED, RUNNER_OUTCOMES, TIMED_OUT
+from preflight.outcomes import CRASHED, EXHAUSTED, RUNNER_OUTCOMES, TIMED_OUT
 from preflight.process import kill_group
 from preflight.report import Report
 from preflight.result import Finding, Result
@@ -191,13 +191,8 @@ class Runner:
         try:
             attempt = self._children.make(tasks, findings, use_emulation=use_emulation)
         except OSError as error:
-            finding = CRASHED(
-                f"no process could be made for it: {error.strerror}",
-                hint="processes, memory or descriptors are lacking: ulimit -u; ulimit -n; free -m; "
-                "cat /sys/fs/cgroup/pids.max; then run again",
-            )
             for task in tasks:
-                record(task.check, Answer(finding, 0.0))
+                record(task.check, Answer(_not_made(task.check, error), 0.0))
             return []
         task, answered = tasks[0], False
         try:
@@ -252,6 +247,16 @@ class _Limit(NamedTuple):
             f"{what}: the run's {self.seconds:g} s were over",
             hint="give the run more time: --timeout SECONDS, or in the configuration timeout under [run]",
         )
+
+
+def _not_made(check: Check, error: OSError) -> Finding:
+    """Returns the answer of a check for which no process could be made."""
+    outcome = next((one for one in check.outcomes if one.reason == EXHAUSTED), CRASHED)
+    return outcome(
+        f"no process could be made for it: {error.strerror}",
+        hint="processes, memory or descriptors are lacking: ulimit -u; ulimit -n; free -m; "
+        "cat /sys/fs/cgroup/pids.max; then run again",
+    )
 
 
 def _named(check: Check, finding: Finding) -> Finding:

@@ -22,6 +22,7 @@ from preflight import process
 from preflight.config import Config
 from preflight.host import Host
 from preflight.process import Child, fork, kill_group, pipe, sweep, wait_readable
+from preflight.result import Status, unknown
 from preflight.runner import Runner
 
 ROOT = Path(__file__).parents[2]
@@ -315,6 +316,29 @@ def test_without_a_process_or_a_pipe_no_check_is_asked_and_the_parent_lives(monk
     assert "ulimit -u" in (report.results[0].hint or "")
     assert sorted(os.listdir("/proc/self/fd")) == before
     assert suite.run().passed
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EMFILE])
+def test_a_check_with_a_word_for_what_is_lacking_says_it(monkeypatch, number: int) -> None:
+    """With ``ulimit -n 8``, fcntl(2) answers EINVAL: the first descriptor that it may take lies above."""
+
+    def refuse(descriptor: int, command: int, minimum: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    lacking = unknown("ResourceExhausted", hint="ulimit -n")
+    suite = Runner(
+        [fake("A"), fake("B", outcomes=(GOOD, lacking))], Host(), Config(), node="n", agent_version="1"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "fcntl", refuse)
+        report = suite.run()
+    assert [(result.status, result.reason, result.passed) for result in report.results] == [
+        (Status.UNKNOWN, "Crashed", False),
+        (Status.UNKNOWN, "ResourceExhausted", False),
+    ]
+    assert {result.message for result in report.results} == {
+        "no process could be made for it: Too many open files"
+    }
 
 
 def test_the_last_descriptor_is_given_back(monkeypatch) -> None:
