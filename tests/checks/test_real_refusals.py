@@ -498,7 +498,7 @@ def test_no_process_can_be_made(root: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
     reason, status, message, hint = ask(root, prepare)
-    assert (reason, status) == ("Crashed", "Unknown")
+    assert (reason, status) == ("ResourceExhausted", "Unknown")
     assert "no process could be made" in message
     assert "ulimit -u" in hint
 
