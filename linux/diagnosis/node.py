@@ -42,6 +42,13 @@ def missing(reader: Reader) -> Explanation:
     """Explains that no device stands at the path: KVM is not registered, or only the node is not there."""
     minor = lookup.registered(reader)
     if minor is None:
+        elsewhere = "" if _shows_devices(reader) else own_dev.container(reader)
+        if elsewhere:
+            return Explanation(
+                Cause.DEVICE_NOT_IN_CONTAINER,
+                f"{_UNSEEN}, and {elsewhere}",
+                confinement.device_hint(reader, PATH),
+            )
         return unregistered(reader)
     there = f"KVM is registered with the kernel ({MISC_MAJOR}:{minor})"
     make = f"mknod -m 660 {PATH} c {MISC_MAJOR} {minor} && chgrp kvm {PATH}"
@@ -94,7 +101,16 @@ def unregistered(reader: Reader) -> Explanation:
         why = found._replace(
             because=f"{why.because}; {found.because}", evidence={**why.evidence, **found.evidence}
         )
-    return why._replace(because=f"KVM is not registered with the kernel: {why.because}")
+    told = "KVM is not registered with the kernel" if _shows_devices(reader) else _UNSEEN
+    return why._replace(because=f"{told}: {why.because}")
+
+
+_UNSEEN = "neither /proc/misc nor /sys/class/misc shows what is registered with the kernel"
+
+
+def _shows_devices(reader: Reader) -> bool:
+    """Whether what is registered can be seen, and so that KVM is not."""
+    return bool(misc.parse(text(reader, "/proc/misc"))) or reader.exists("/sys/class/misc")
 
 
 def _raw(reader: Reader) -> RawCPU | None:

@@ -26,6 +26,8 @@ _HINTS = {
 
 _X86 = ("x86_64", "i686")
 
+_LOOK_AT_CPUS = "head /proc/cpuinfo; in a container, mount the host's /proc"
+
 _CLEARCPUID = {"vmx": "133", "svm": "194"}
 """Numbers that ``clearcpuid=`` takes for a flag (kernel: arch/x86/include/asm/cpufeatures.h)."""
 
@@ -38,6 +40,7 @@ def explain(facts: Facts) -> Explanation:
         return Explanation(
             Cause.UNSUPPORTED,
             f"the architecture is {name}",
+            None if facts.architecture else _LOOK_AT_CPUS,
             evidence={"architecture": facts.architecture or "?"},
         )
     if facts.confidential.where:
@@ -58,6 +61,7 @@ def explain(facts: Facts) -> Explanation:
         return Explanation(
             Cause.UNSUPPORTED,
             f"/proc/cpuinfo shows no CPU, so whether one has {architecture.feature} cannot be seen",
+            _LOOK_AT_CPUS,
             evidence={"/proc/cpuinfo": "no CPU"},
         )
     if not facts.cpu.cpus_with(*architecture.flags):

@@ -680,6 +680,26 @@ def test_a_mounted_root_without_dev_is_our_mistake() -> None:
     assert find(host).outcome is module.DEVICE_MISSING
 
 
+@pytest.mark.parametrize(
+    ("kind", "files", "outcome"),
+    [
+        ("tmpfs", {}, module.DEVICE_NOT_IN_CONTAINER),
+        ("tmpfs", {"/proc/misc": "183 hw_random\n"}, module.MODULE_NOT_LOADED),
+        ("tmpfs", {"/sys/class/misc/hw_random/dev": "10:183\n"}, module.MODULE_NOT_LOADED),
+        ("devtmpfs", {}, module.MODULE_NOT_LOADED),
+    ],
+)
+def test_a_container_that_hides_what_is_registered_accuses_no_module(
+    kind: str, files: dict[str, str], outcome: Outcome
+) -> None:
+    host = MemoryHost({"/proc/cpuinfo": x86("vmx"), **files})
+    host.put("/proc/self/ns/pid", Node(target="pid:[4026532000]"))
+    host.own["mountinfo"] = f"24 27 0:6 / /dev rw - {kind} x rw\n"
+    finding = find(host)
+    assert finding.outcome is outcome
+    assert ("neither /proc/misc nor /sys/class/misc shows" in finding.message) is (not files)
+
+
 def test_a_registered_device_has_a_directory_in_sysfs() -> None:
     host = MemoryHost({"/sys/class/misc/kvm/uevent": "DEVNAME=kvm\n", "/proc/cpuinfo": x86("vmx")})
     finding = find(host)
