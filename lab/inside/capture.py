@@ -28,6 +28,9 @@ LEFT_OUT = (
     "/proc/sys/kernel/hostname",
     "/lab",
 )
+MAX_NAMES = 100
+"""Of a directory; those that tell something by what is in them have fewer."""
+
 ROOT_LINKS = ("/lib",)
 """Links of a merged /usr that lead to where checks look."""
 
@@ -64,7 +67,7 @@ class Recorder(Host):
     def listdir(self, path: str) -> list[str]:
         """Returns the names in a directory; see `Host.listdir`."""
         names = super().listdir(path)
-        self.seen.add(path)
+        self.seen |= {path, *(f"{path}/{name}" for name in names if len(names) <= MAX_NAMES)}
         return names
 
 
