@@ -14,7 +14,7 @@ from linux import mountinfo
 from linux.errors import words
 from preflight.check import BLOCKING, Run, Setting, check
 from preflight.host import Host
-from preflight.result import Finding, failing, passing, unknown
+from preflight.result import Finding, failing, passing, skipping, unknown
 
 PATH = Setting(
     "path",
@@ -33,7 +33,7 @@ COUNT_THEM = "df -i PATH; du -x --inodes --max-depth=2 /var | sort -n | tail"
 NO_INODES = failing("NoInodes", hint=COUNT_THEM)
 WRITE_IT = 'dmesg | grep -iE "remount|I/O error"; mount -o remount,rw "$(findmnt -no TARGET -T PATH)"'
 READ_ONLY = failing("ReadOnly", hint=WRITE_IT)
-NOT_THIS_MACHINE = unknown("NotThisMachine", hint="run vm-preflight on that machine itself")
+NOT_THIS_MACHINE = skipping("NotThisMachine")
 UNREADABLE = unknown(
     "Unreadable", hint="df -h PATH; set path under [checks.Disk] in the configuration to where VM images lie"
 )
@@ -65,7 +65,7 @@ def disk(host: Host, run: Run) -> Finding:
     wanted = str(run.settings.get(PATH.name, PATH.default))
     minimum = int(run.settings.get(MINIMUM.name, MINIMUM.default))
     if not host.is_own_machine():
-        return NOT_THIS_MACHINE(f"{host.root} holds files of another machine: its disks cannot be asked")
+        return NOT_THIS_MACHINE(f"{host.root} holds files of another machine, none of its disks")
     try:
         path, space = _place(host, wanted)
     except OSError as error:

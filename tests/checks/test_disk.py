@@ -17,7 +17,7 @@ from checks.disk import disk
 from preflight.check import Run
 from preflight.config import ConfigError, parse
 from preflight.host import Host
-from preflight.result import Outcome
+from preflight.result import Outcome, Status
 
 HERE = "/var/lib/kubelet/pods"
 GIB = 1 << 30
@@ -99,6 +99,7 @@ def test_another_machines_files_say_nothing_of_our_own_disk(tmp_path: Path) -> N
     (tmp_path / "var/lib/kubelet").mkdir(parents=True)
     finding = disk(Host(str(tmp_path)), Run(settings={"minimum_free_bytes": 0}))
     assert finding.outcome is module.NOT_THIS_MACHINE
+    assert finding.outcome.status is Status.SKIP  # else no captured machine could pass
     assert not finding.evidence
 
 
