@@ -249,19 +249,24 @@ def _not_opened(host: Host, number: int) -> Finding:
         return _exhausted(f"opening {PATH}", lack)
     if number == errno.ENOTTY:
         return NOT_CHARACTER_DEVICE(f"{PATH} was replaced while it was opened; it was closed again")
-    from linux.diagnosis import calls, node, refusal
+    why = _refused(host, number) if number in (errno.EACCES, errno.EPERM) else _not_there(host, number)
+    return _finding(host, why, f"opening {PATH}: {words(number)}; {why.because}", {PATH: code(number)})
+
+
+def _refused(host: Host, number: int) -> "Explanation":
+    from linux.diagnosis import refusal
+
+    return refusal.access(host) if number == errno.EACCES else refusal.kept_away(host, opening=True)
+
+
+def _not_there(host: Host, number: int) -> "Explanation":
+    from linux.diagnosis import calls, node
 
     if number in node.ABSENT:
-        why = node.missing(host)
-    elif number in (errno.ENODEV, errno.ENXIO):
-        why = node.stale(host)
-    elif number == errno.EACCES:
-        why = refusal.access(host)
-    elif number == errno.EPERM:
-        why = refusal.kept_away(host, opening=True)
-    else:
-        why = calls.failed(host, "open", number)
-    return _finding(host, why, f"opening {PATH}: {words(number)}; {why.because}", {PATH: code(number)})
+        return node.missing(host)
+    if number in (errno.ENODEV, errno.ENXIO):
+        return node.stale(host)
+    return calls.failed(host, "open", number)
 
 
 def _call_failed(host: Host, call: str, number: int) -> Finding:

@@ -4,7 +4,8 @@ import errno
 
 from linux import hypervisor, kernel_log, lookup
 from linux.diagnosis import confinement, narrow, refusal, survey, virtualization
-from linux.diagnosis.cause import Cause, Explanation, unseen
+from linux.diagnosis.cause import Cause, Explanation
+from linux.diagnosis.facts import unseen
 from linux.kernel_log import Topic
 from linux.kvm.uapi import PATH
 from linux.reader import Reader

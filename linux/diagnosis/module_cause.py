@@ -4,8 +4,8 @@ import re
 
 from linux import kconfig, modprobe
 from linux.architecture import ARCHITECTURES, Architecture
-from linux.diagnosis.cause import Cause, Explanation, complaint, log, take_off, to_see, unseen
-from linux.diagnosis.survey import Facts
+from linux.diagnosis.cause import Cause, Explanation, take_off
+from linux.diagnosis.facts import Facts, complaint, log, to_see, unseen
 from linux.kernel_log import Topic, first
 
 _INITCALLS = {

@@ -6,79 +6,16 @@ where it matters.
 
 import stat
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from linux import cmdline, kernel_log, misc, msr
-from linux.cmdline import CommandLine
 from linux.cpuinfo import CPUInfo
 from linux.diagnosis import module_survey
-from linux.hypervisor import Hypervisor
+from linux.diagnosis.facts import AMD, DMI, LOG, NOTHING, Facts, Sign
 from linux.kernel_log import Message
 from linux.lookup import architecture, hypervisor, processors
-from linux.modprobe import Rule
-from linux.modules import Modules
-from linux.raw_cpuid import RawCPU
 from linux.reader import Reader, text
 
 REGISTERS = "/dev/cpu/0/msr"
-DMI = "/sys/class/dmi/id"
-LOG = "/dev/kmsg"
-
-AMD = ("AuthenticAMD", "HygonGenuine")
-"""Vendors whose CPUs have SVM; the others' have VMX."""
-
-
-class Sign(NamedTuple):
-    """Something that tells.
-
-    Attributes:
-        where: The file that it stands in.
-        what: What stands there.
-    """
-
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        """Returns it as a person reads it."""
-        return f"the kernel log says: {self.what}" if self.where == LOG else f"{self.where}: {self.what}"
-
-
-NOTHING = Sign("", "")
-
-
-class Facts(NamedTuple):
-    """What was found on a host.
-
-    Attributes:
-        architecture: As ``uname -m`` says there, empty where nothing tells.
-        cpu: Its CPUs.
-        parameters: The kernel's command line.
-        log: The kernel log's messages about virtualisation.
-        log_error: Why the log could not be read, empty where it was.
-        hypervisor: What the machine runs under, None where nothing names it.
-        product: Vendor and name of the machine by its DMI strings, empty where it has none.
-        confidential: What says that this is a confidential guest, `NOTHING` where nothing does.
-        firmware: What a register says about virtualization switched off, `NOTHING` where it does not.
-        modules: Kernel modules that have to do with KVM.
-        rules: Lines of modprobe's configuration about loading modules.
-        raw: What the CPU itself reports, None where it was not asked or did not answer.
-        asked: The CPU was asked.
-    """
-
-    architecture: str = ""
-    cpu: CPUInfo = CPUInfo({})
-    parameters: CommandLine = CommandLine({})
-    log: tuple[Message, ...] = ()
-    log_error: str = ""
-    hypervisor: Hypervisor | None = None
-    product: str = ""
-    confidential: Sign = NOTHING
-    firmware: Sign = NOTHING
-    modules: Modules = Modules()
-    rules: tuple[Rule, ...] = ()
-    raw: RawCPU | None = None
-    asked: bool = False
 
 
 def take(reader: Reader) -> Facts:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from linux import hypervisor
 from linux.architecture import ARCHITECTURES, Architecture
 from linux.diagnosis import module_cause
-from linux.diagnosis.cause import Cause, Explanation, complaint, log, take_off, to_see, unseen
-from linux.diagnosis.survey import AMD, DMI, Facts
+from linux.diagnosis.cause import Cause, Explanation, take_off
+from linux.diagnosis.facts import AMD, DMI, Facts, complaint, log, to_see, unseen
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Topic, first
 

@@ -14,8 +14,9 @@ from memoryhost import MemoryHost, Node
 from linux import msr, raw_cpuid
 from linux.diagnosis import survey
 from linux.diagnosis.cause import Cause, Explanation
+from linux.diagnosis.facts import LOG
 from linux.diagnosis.node import unregistered as explain
-from linux.diagnosis.survey import LOG, REGISTERS
+from linux.diagnosis.survey import REGISTERS
 from linux.view import INITIAL_PID_NAMESPACE
 from preflight.host import Host
 

@@ -12,8 +12,9 @@ from machines import x86
 from linux import cmdline, cpuinfo, hypervisor, kernel_log, modprobe, modules
 from linux.architecture import ARCHITECTURES
 from linux.diagnosis.cause import Cause
+from linux.diagnosis.facts import LOG, Facts, Sign
 from linux.diagnosis.module_survey import MODULES
-from linux.diagnosis.survey import LOG, REGISTERS, Facts, Sign
+from linux.diagnosis.survey import REGISTERS
 from linux.diagnosis.virtualization import explain
 from linux.hypervisor import Hypervisor
 from linux.kernel_log import Topic
