@@ -38,7 +38,11 @@ def asked(host: Host) -> dict[str, Finding]:
     return findings
 
 
-NEED_A_DEVICE = ("KVM", "Tun", "VhostNet")
+NEED_A_DEVICE = (
+    *("KVM", "KVMCapabilities", "GuestExitLatency", "HostCPUModel"),
+    *("Tun", "VhostNet", "VhostVsock"),
+)
+"""Checks that no file alone can let pass."""
 
 
 @cache

@@ -11,7 +11,7 @@ CORPUS = Path(__file__).parent / "corpus"
 """A directory for each target: inputs that once failed, and inputs that reach much of the code."""
 
 MAX_INPUT = 1 << 12
-"""Bytes of an input; what a thousand times as many do is asked by `LONG` alone."""
+"""Bytes of an input; how time grows with more of them is the test suite's to ask."""
 
 STRANGE = (
     b"\0 \n \r \r\n \t \v \f \x1b[31m \x1b]0;x\x07 \\ \\\n".split(b" ")

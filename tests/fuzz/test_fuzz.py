@@ -87,7 +87,7 @@ def test_names_are_directories_of_the_corpus() -> None:
 
 def test_the_driver_counts_inputs_and_ends_in_time() -> None:
     program = [sys.executable, str(Path(__file__).with_name("fuzz.py")), "0.4", "misc", "frames"]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {words[0]: words[1] for words in map(str.split, done.stdout.splitlines()) if len(words) == 4}
     assert int(counts["misc"].replace(",", "")) > 10
