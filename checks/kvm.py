@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from linux import device_node
-from linux.errors import EXHAUSTED, code, words
+from linux.errors import ABSENT, EXHAUSTED, code, words
 from linux.kvm import guests, latency, uapi
 from linux.kvm.exits import GuestError, GuestTimeoutError, NoGuestError
 from linux.kvm.interrupts import TimeLimit
@@ -262,7 +262,7 @@ def _refused(host: Host, number: int) -> "Explanation":
 def _not_there(host: Host, number: int) -> "Explanation":
     from linux.diagnosis import calls, node
 
-    if number in node.ABSENT:
+    if number in ABSENT:
         return node.missing(host)
     if number in (errno.ENODEV, errno.ENXIO):
         return node.stale(host)

@@ -5,8 +5,8 @@ Documentation/networking/tuntap.rst). The list of modules says nothing here: the
 and ``/sys/module/tun`` is then absent.
 """
 
-from linux import device_node
-from linux.device_node import Answer
+from linux import opening
+from linux.opening import Answer
 from preflight.check import BLOCKING, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown
@@ -55,5 +55,5 @@ OUTCOMES = {
 )
 def tun(host: Host, run: Run) -> Finding:
     """Opens the clone device; no interface is created."""
-    trial = device_node.try_to_open(host, PATH, NUMBER)
+    trial = opening.try_to_open(host, PATH, NUMBER)
     return OUTCOMES[trial.answer](trial.told, hint=trial.hint, evidence={PATH: trial.seen})

@@ -4,8 +4,8 @@ Opens ``/dev/vhost-net`` (kernel: drivers/vhost/net.c), which KubeVirt asks for 
 Without it packets take a detour through QEMU: slower, but they arrive; hence advisory.
 """
 
-from linux import device_node
-from linux.device_node import Answer
+from linux import opening
+from linux.opening import Answer
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, unknown
@@ -55,5 +55,5 @@ OUTCOMES = {
 )
 def vhost_net(host: Host, run: Run) -> Finding:
     """Opens the device; nothing is set up."""
-    trial = device_node.try_to_open(host, PATH, NUMBER)
+    trial = opening.try_to_open(host, PATH, NUMBER)
     return OUTCOMES[trial.answer](trial.told, hint=trial.hint, evidence={PATH: trial.seen})

@@ -4,8 +4,8 @@ Opens ``/dev/vhost-vsock`` (kernel: drivers/vhost/vsock.c; vsock(7)), which Kube
 that ask for ``autoattachVSOCK``. Others do without, so a node that has no such device is left alone.
 """
 
-from linux import device_node
-from linux.device_node import Answer
+from linux import opening
+from linux.opening import Answer
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, failing, passing, skipping, unknown
@@ -56,7 +56,7 @@ OUTCOMES = {
 )
 def vhost_vsock(host: Host, run: Run) -> Finding:
     """Opens the device; nothing is set up."""
-    trial = device_node.try_to_open(host, PATH, NUMBER)
+    trial = opening.try_to_open(host, PATH, NUMBER)
     told = trial.told
     if trial.answer is Answer.ABSENT:
         told += "; where VMs need it: modprobe vhost_vsock"

@@ -6,6 +6,9 @@ import os
 EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN)
 """Descriptors or memory are lacking, our own or the host's."""
 
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Nothing stands at a path."""
+
 
 def code(number: int) -> str:
     """Returns an error's name, such as ``EPERM``."""

@@ -10,9 +10,6 @@ from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
 from linux.raw_cpuid import RawCPU
 from linux.reader import Reader, text
 
-ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
-"""What the kernel answers where no device stands at a path."""
-
 
 def foreign(reader: Reader, number: int) -> Explanation | None:
     """Explains a character device whose number is not KVM's, None where it is.
