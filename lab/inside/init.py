@@ -13,7 +13,7 @@ from lab import console
 APPLETS = "/lab/applets"
 """Busybox's own commands; last on PATH, because some (setpriv) know less than util-linux's."""
 
-OURS = ("vm-preflight", "run", "-o", "json")
+OURS = ("vm-preflight", "run", "-o", "json", "--config", "/lab/lab/inside/config.toml")
 COMMAND_SECONDS = 120
 """For a machine that is emulated on a busy one."""
 
