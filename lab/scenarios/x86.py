@@ -149,7 +149,7 @@ _CPU = (
     ),
     _cloud("xen", "Xen", smbios("Xen", "HVM domU")),
     _cloud("openstack", "OpenStack", smbios("OpenStack Foundation", "OpenStack Nova")),
-    _cloud("unnamed", "QEMU's software emulation", smbios("Acme", "Rack 1")),
+    _cloud("unnamed", "does not pass virtualization through", smbios("Acme", "Rack 1")),
     _booted(
         "nested-intel",
         fails("NestedNotExposed", ABSENT, "! grep -qwE 'vmx|svm' /proc/cpuinfo", IS_VM),
