@@ -81,7 +81,7 @@ class Outcome(NamedTuple):
         return Finding(
             self,
             one_line(message),
-            one_line(hint) if hint else self.hint,
+            one_line(hint or "") or self.hint,
             {
                 one_line(key, MAX_KEY): one_line(value)
                 for key, value in islice((evidence or NO_EVIDENCE).items(), MAX_EVIDENCE)

@@ -105,3 +105,8 @@ def test_a_result_on_the_wire() -> None:
         "message",
         "durationSeconds",
     ]
+
+
+def test_a_hint_of_white_space_is_none() -> None:
+    outcome = failing("DeviceMissing", hint="modprobe kvm")
+    assert outcome("no device", hint=" \n").hint == "modprobe kvm"
