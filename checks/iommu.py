@@ -9,7 +9,7 @@ import re
 
 from linux import cmdline
 from linux.errors import words
-from linux.reader import text
+from linux.reader import names, text
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
 from preflight.result import Finding, passing, unknown
@@ -59,12 +59,12 @@ def iommu(host: Host, run: Run) -> Finding:
             return UNREADABLE(f"there is no {GROUPS}, and nothing else of /sys/kernel")
     except OSError as error:
         return UNREADABLE(f"reading {GROUPS}: {words(error.errno or 0)}")
-    units = _names(host, UNITS)
+    units = names(host, UNITS)
     evidence = {GROUPS: f"{len(groups)} groups"} | ({UNITS: " ".join(units)} if units else {})
     # Without an IOMMU, vfio makes groups of its own in that mode, which keep no device in its place.
     if groups and (units or text(host, NO_IOMMU).strip() not in ("Y", "1")):
         return _in_use(host, groups, evidence)
-    announced = [table for table in _names(host, TABLES) if table in ANNOUNCED]
+    announced = [table for table in names(host, TABLES) if table in ANNOUNCED]
     nothing = "no device can be passed through:"
     if not announced:
         return NONE_FOUND(f"{nothing} this machine shows no IOMMU", evidence=evidence)
@@ -91,10 +91,3 @@ def _in_use(host: Host, groups: list[str], evidence: dict[str, str]) -> Finding:
     if not KIND.fullmatch(evidence.get(path, "unknown")):
         return UNREADABLE(f"{path} holds no type of a group", evidence=evidence)
     return IN_USE(f"devices can be passed through: {len(groups)} IOMMU groups", evidence=evidence)
-
-
-def _names(host: Host, directory: str) -> list[str]:
-    try:
-        return host.listdir(directory)
-    except OSError:
-        return []

@@ -8,13 +8,15 @@ Container Interface), the files that they leave in a container (``/run/.containe
 import re
 from typing import NamedTuple
 
+from linux import view
+
 FILES = ("run/.containerenv", ".dockerenv", "run/systemd/container", "run/host/container-manager")
 """Files of our own root that tell of a container; the image of a machine may hold them all the same."""
 
 INITIAL_NAMESPACES = {
     "ipc": "ipc:[4026531839]",
     "uts": "uts:[4026531838]",
-    "pid": "pid:[4026531836]",
+    "pid": view.INITIAL_PID_NAMESPACE,
     "cgroup": "cgroup:[4026531835]",
 }
 """``readlink /proc/self/ns/NAME`` in no container (kernel: include/linux/proc_ns.h, ``PROC_…_INIT_INO``)."""

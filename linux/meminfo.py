@@ -14,7 +14,7 @@ def amount(text: str, name: str) -> int:
     Raises:
         ValueError: There is no such line, or it holds no number of kB.
     """
-    for line in text.splitlines():
+    for line in text.split("\n"):
         key, colon, rest = line.partition(":")
         if key == name and colon:
             number, _, unit = rest.strip().partition(" ")

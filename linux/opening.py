@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from linux import device_node
 from linux.diagnosis import own_dev
 from linux.errors import ABSENT, code, words
-from linux.reader import Reader, lacking
+from linux.reader import Reader, lacking, link
 
 
 class Answer(Enum):
@@ -114,7 +114,5 @@ def _failed(host: Opener, path: str, failure: int) -> Trial:
             told=f"{trial.told}; {elsewhere}; whether the host has it could not be told",
             hint=confinement.device_hint(host, path),
         )
-    try:
-        return trial._replace(told=f"{trial.told}; it is a link to {host.readlink(path)}")
-    except OSError:  # nothing is there at all
-        return trial
+    target = link(host, path)
+    return trial._replace(told=f"{trial.told}; it is a link to {target}") if target else trial

@@ -74,6 +74,22 @@ def text(reader: Reader, path: str) -> str:
         return ""
 
 
+def names(reader: Reader, directory: str) -> list[str]:
+    """Lists a directory, empty where it cannot be read."""
+    try:
+        return reader.listdir(directory)
+    except OSError:
+        return []
+
+
+def link(reader: Reader, path: str) -> str:
+    """Reads a symbolic link, empty where there is none or it cannot be read."""
+    try:
+        return reader.readlink(path)
+    except OSError:
+        return ""
+
+
 def own(reader: Reader, name: str) -> str:
     """Reads ``/proc/self/NAME`` of our own process, empty where it cannot be read."""
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from linux import container, process
 from linux.container import Runtime
 from linux.process import Confinement
-from linux.reader import Reader, own, text
+from linux.reader import Reader, link, own, text
 
 _UNCONFINED = ("", "unconfined", "kernel")
 """Labels that keep a process from nothing; an SELinux without a policy calls every process ``kernel``."""
@@ -43,13 +43,11 @@ def runtime(reader: Reader) -> Runtime | None:
 
 def _has_namespaces(reader: Reader) -> bool:
     """Whether our process is in a namespace other than the first of its kind (namespaces(7))."""
-    for name, first in container.INITIAL_NAMESPACES.items():
-        try:
-            if reader.readlink(f"/proc/self/ns/{name}") != first:
-                return True
-        except OSError:  # no /proc, or a kernel without namespaces of this kind
-            continue
-    return False
+    # No link: no /proc, or a kernel without namespaces of this kind.
+    return any(
+        link(reader, f"/proc/self/ns/{name}") not in ("", first)
+        for name, first in container.INITIAL_NAMESPACES.items()
+    )
 
 
 def device_hint(reader: Reader, path: str) -> str | None:

@@ -2,11 +2,11 @@
 
 import posixpath
 
-from linux import kconfig, modprobe, modules, view
+from linux import kconfig, modprobe, modules, selection, view
 from linux.cmdline import CommandLine
 from linux.modprobe import Rule
 from linux.modules import Modules
-from linux.reader import Reader, text
+from linux.reader import Reader, link, names, text
 
 MODULES = frozenset({"kvm", "kvm_intel", "kvm_amd", "kvm_pvm", "kvm_hv", "kvm_pr"})
 
@@ -39,7 +39,7 @@ def take(reader: Reader, parameters: CommandLine, architecture: str) -> Modules:
         release=release,
         folder=f"{modules.DIRECTORIES[0]}/{release}",
         loaded=frozenset(loaded),
-        listed=bool(_names(reader, "/sys/module")),
+        listed=bool(names(reader, "/sys/module")),
         disabled=text(reader, "/proc/sys/kernel/modules_disabled").strip() == "1",
         signed_only=_signed_only(reader, parameters),
         foreign=_foreign(reader),
@@ -54,7 +54,7 @@ def rules(reader: Reader) -> tuple[Rule, ...]:
     """Reads modprobe's configuration; that of a container is not the host's."""
     if _foreign(reader):
         return ()
-    listing = {directory: _names(reader, directory) for directory in modprobe.DIRECTORIES}
+    listing = {directory: names(reader, directory) for directory in modprobe.DIRECTORIES}
     return tuple(
         rule
         for file in modprobe.effective_files(listing)
@@ -70,7 +70,7 @@ def _release(reader: Reader) -> str:
     words = text(reader, "/proc/version").split()
     if words[:2] == ["Linux", "version"] and len(words) > 2:
         return words[2]
-    kernels = {name for directory in modules.DIRECTORIES for name in _names(reader, directory)}
+    kernels = {name for directory in modules.DIRECTORIES for name in names(reader, directory)}
     return kernels.pop() if len(kernels) == 1 and not reader.is_own_machine() else ""
 
 
@@ -78,10 +78,7 @@ def _foreign(reader: Reader) -> bool:
     """Whether the root that we look at is a container's own, and not mounted from the host."""
     if reader.root != "/":
         return False
-    try:
-        namespace = reader.readlink("/proc/self/ns/pid")
-    except OSError:
-        return False
+    namespace = link(reader, "/proc/self/ns/pid")
     if namespace != view.INITIAL_PID_NAMESPACE:
         return bool(namespace)
     try:  # a container in the host's namespace of processes, or a chroot
@@ -89,13 +86,6 @@ def _foreign(reader: Reader) -> bool:
     except OSError:
         return False
     return (ours.st_dev, ours.st_ino) != (hosts.st_dev, hosts.st_ino)
-
-
-def _names(reader: Reader, directory: str) -> list[str]:
-    try:
-        return reader.listdir(directory)
-    except OSError:
-        return []
 
 
 def _with_options(reader: Reader, found: Modules) -> Modules:
@@ -121,7 +111,7 @@ def _signed_only(reader: Reader, parameters: CommandLine) -> str:
     if parameters.is_set("module.sig_enforce"):
         return "the kernel command line has module.sig_enforce"
     lockdown = text(reader, "/sys/kernel/security/lockdown")
-    mode = lockdown.partition("[")[2].partition("]")[0]
+    mode = selection.chosen(lockdown)
     if mode in _LOCKED:
         return f"/sys/kernel/security/lockdown is {mode}"
     asked = parameters.last("lockdown") if not lockdown else None  # securityfs is not mounted
@@ -134,7 +124,7 @@ def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:
     for directory in modules.DIRECTORIES:
         folder = f"{directory}/{found.release}"
         try:
-            names = reader.listdir(folder)
+            there = reader.listdir(folder)
         except FileNotFoundError:
             continue
         except OSError:
@@ -143,7 +133,7 @@ def _on_disk(reader: Reader, found: Modules, architecture: str) -> Modules:
         absent = False
         if found.builtin is None:
             found = found._replace(builtin=_builtin(reader, folder))
-        if found.on_disk is None and "modules.dep" in names:
+        if found.on_disk is None and "modules.dep" in there:
             try:
                 listed = modules.dependencies(reader.read_text(f"{folder}/modules.dep"), MODULES)
             except OSError:
@@ -172,7 +162,7 @@ def _with_files(reader: Reader, found: Modules, architecture: str) -> Modules:
     own = f"kernel/arch/{_FOLDERS.get(architecture, architecture)}/kvm"
     forgotten = {
         module: f"{folder}/{own}/{name}"
-        for name in _names(reader, f"{folder}/{own}")
+        for name in names(reader, f"{folder}/{own}")
         if ".ko" in name and (module := modules.name_of(name)) in MODULES and module not in listed
     }
     unsigned = frozenset(
@@ -187,11 +177,11 @@ def _is_gone(reader: Reader, folder: str, path: str, seen: dict[str, list[str]])
     """Whether a listed file is not there; not told where no module's file can be seen at all."""
     parent, name = posixpath.split(path)
     if parent not in seen:
-        seen[parent] = _names(reader, parent)
+        seen[parent] = names(reader, parent)
     if seen[parent]:
         return name not in seen[parent]
     top = path.removeprefix(folder).strip("/").partition("/")[0]
-    return bool(_names(reader, f"{folder}/{top}"))
+    return bool(names(reader, f"{folder}/{top}"))
 
 
 def _is_unsigned(reader: Reader, path: str) -> bool:

@@ -8,7 +8,7 @@ from linux.diagnosis import calls, confinement, narrow, own_dev, survey, virtual
 from linux.diagnosis.cause import Cause, Explanation
 from linux.kvm.uapi import KVM_MINOR, MISC_MAJOR, PATH
 from linux.raw_cpuid import RawCPU
-from linux.reader import Reader, text
+from linux.reader import Reader, link, text
 
 
 def foreign(reader: Reader, number: int) -> Explanation | None:
@@ -49,11 +49,11 @@ def missing(reader: Reader) -> Explanation:
         return unregistered(reader)
     there = f"KVM is registered with the kernel ({MISC_MAJOR}:{minor})"
     make = f"mknod -m 660 {PATH} c {MISC_MAJOR} {minor} && chgrp kvm {PATH}"
-    link = _link(reader)
-    if link:
+    target = link(reader, PATH)
+    if target:
         return Explanation(
             Cause.DEVICE_MISSING,
-            f"it is a link to {link}, where no device is; {there}",
+            f"it is a link to {target}, where no device is; {there}",
             f"rm {PATH} && {make}",
         )
     elsewhere = own_dev.container(reader)
@@ -116,10 +116,3 @@ def _raw(reader: Reader) -> RawCPU | None:
     except OSError:
         return None
     return raw_cpuid.parse(output) if status == 0 else None
-
-
-def _link(reader: Reader) -> str:
-    try:
-        return reader.readlink(PATH)
-    except OSError:
-        return ""

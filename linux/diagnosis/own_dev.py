@@ -2,7 +2,7 @@
 
 from linux import mountinfo, view
 from linux.kvm.uapi import PATH
-from linux.reader import Reader, own
+from linux.reader import Reader, link, own
 
 
 def container(reader: Reader, path: str = PATH) -> str:
@@ -21,7 +21,7 @@ def container(reader: Reader, path: str = PATH) -> str:
         return "without /proc/self/mountinfo it cannot be told whether this /dev is the host's own"
     mount = mountinfo.holding(mounts, path)
     filesystem = mount.kind if mount else ""
-    pid_namespace = _namespace(reader, "/proc/self/ns/pid")
+    pid_namespace = link(reader, "/proc/self/ns/pid")
     # In another namespace of processes, process 1 is the container's own, and says nothing of the host.
     init_is_hosts = pid_namespace in ("", view.INITIAL_PID_NAMESPACE)
     other_mounts, init_has_it = _init_view(reader, path) if init_is_hosts else (None, None)
@@ -44,9 +44,9 @@ def _init_view(reader: Reader, path: str) -> tuple[bool | None, bool | None]:
     Process 2, kthreadd, stands in for a process 1 that may not be looked at: kernel threads are in the first
     mount namespace.
     """
-    ours, other = _namespace(reader, "/proc/self/ns/mnt"), None
+    ours, other = link(reader, "/proc/self/ns/mnt"), None
     for process in (1, 2):
-        theirs = _namespace(reader, f"/proc/{process}/ns/mnt")
+        theirs = link(reader, f"/proc/{process}/ns/mnt")
         if not ours or not theirs:
             continue
         other = ours != theirs
@@ -55,10 +55,3 @@ def _init_view(reader: Reader, path: str) -> tuple[bool | None, bool | None]:
         if not other:
             break
     return other, None
-
-
-def _namespace(reader: Reader, path: str) -> str:
-    try:
-        return reader.readlink(path)
-    except OSError:
-        return ""

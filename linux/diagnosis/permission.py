@@ -132,7 +132,7 @@ def _let_in(reader: Reader, path: str, status: os.stat_result, decision: Decisio
 def _will_be_member(reader: Reader, group: int) -> bool:
     """Whether ``/etc/group`` has our user in a group that this process, which began before, is not in."""
     user = device_node.name(reader.effective_user, text(reader, "/etc/passwd"))
-    lines = (line.split(":") for line in text(reader, "/etc/group").splitlines())
+    lines = (line.split(":") for line in text(reader, "/etc/group").split("\n"))
     return any(
         len(fields) > 3 and fields[2] == str(group) and user in fields[3].split(",") for fields in lines
     )
