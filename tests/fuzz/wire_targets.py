@@ -16,7 +16,7 @@ from agent.wire import WireError
 from cluster.node_preflight import from_object
 from preflight import config, distributions, exec_error, plugin_directory, plugin_output
 from preflight.check import Check, Weight
-from preflight.child import decode_answer
+from preflight.child import Answer, accept, decode_answer, encode_answer
 from preflight.config import ConfigError
 from preflight.declaration import fault_of
 from preflight.discovery import classify, discover
@@ -28,7 +28,7 @@ from preflight.ordering import unused_name
 from preflight.outcomes import RUNNER_OUTCOMES
 from preflight.program import Ended
 from preflight.report import NAME, Report, report_from_dict
-from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, MAX_TEXT, Status, one_line
+from preflight.result import MAX_EVIDENCE, MAX_KEY, MAX_SECONDS, MAX_TEXT, Finding, Status, one_line
 
 LIMIT = 200
 CHECKS = tuple(check for check in discover() if check.function.__module__.startswith("checks."))
@@ -192,6 +192,23 @@ def decode_findings(data: bytes) -> None:
     assert 0 <= answer.seconds <= MAX_SECONDS
 
 
+def write_findings(data: bytes) -> None:
+    """Whatever text a check puts into a finding, the runner gets it, cut to a fit size."""
+    source = Source(data)
+    check = source.pick(CHECKS)
+
+    def some() -> str:
+        return source.pick((source.text(30), " \n", "\x1b[31m")) * source.pick((1, 1, 2, 500, 3000))
+
+    evidence = {some(): some() for _ in range(source.below(100))}
+    returned = Finding(source.pick(check.outcomes), some(), source.pick((None, some())), evidence)
+    finding = accept(check, returned)
+    assert finding.outcome is returned.outcome
+    (message,) = Decoder().feed(encode_answer(check, Answer(finding, 0.5)))
+    assert decode_answer(check, message) == Answer(finding, 0.5)
+    assert finding.hint or finding.outcome.status not in (Status.FAIL, Status.UNKNOWN)
+
+
 def read_config(data: bytes) -> None:
     """A configuration is read with every value in its bounds, or refused in one line that names the file."""
     try:
@@ -350,6 +367,7 @@ TARGETS = (
     Target("replies", decode_replies),
     Target("reports", decode_reports),
     Target("findings", decode_findings),
+    Target("findings-written", write_findings, suite=50),
     Target(
         "config",
         read_config,
