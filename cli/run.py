@@ -69,6 +69,10 @@ def main(program: str, words: Sequence[str]) -> int:
             only=options.only,
             timeout=options.timeout,
         )
+    if not report.architecture:  # a captured tree of a kernel before 6.1
+        from linux import lookup
+
+        report = report._replace(architecture=lookup.architecture(host, lookup.processors(host)))
     write(render(report, options.output), form=options.output)
     return 0 if report.passed else 1
 

@@ -192,15 +192,24 @@ class Host:
             yield from _messages([rest])
 
     def kernel_release(self) -> str:
-        """Returns the kernel's release (``uname -r``), the running one's where the host's root has none."""
-        return self._line("/proc/sys/kernel/osrelease") or os.uname().release
+        """Returns the kernel's release (``uname -r``), empty where a captured tree does not tell it.
+
+        ``/proc/version`` begins with ``Linux version RELEASE`` (proc_version(5)).
+        """
+        told = self._line("/proc/sys/kernel/osrelease")
+        if told:
+            return told
+        words = self._line("/proc/version").split()
+        if words[:2] == ["Linux", "version"] and len(words) > 2:
+            return words[2]
+        return os.uname().release if self.is_own_machine() else ""
 
     def machine(self) -> str:
-        """Returns the architecture (``uname -m``), this process's where the host's root has none.
+        """Returns the architecture (``uname -m``), empty where a captured tree does not tell it.
 
         ``/proc/sys/kernel/arch`` is there since Linux 6.1 (kernel: admin-guide/sysctl/kernel.rst).
         """
-        return self._line("/proc/sys/kernel/arch") or os.uname().machine
+        return self._line("/proc/sys/kernel/arch") or (os.uname().machine if self.is_own_machine() else "")
 
     def boot_id(self) -> str:
         """Returns the id of the host's boot (random(4)), empty where it cannot be read."""

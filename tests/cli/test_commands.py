@@ -85,6 +85,22 @@ def test_a_report_is_the_same_in_json_and_yaml():
     assert [one["reason"] for one in other["results"]] == [one["reason"] for one in report["results"]]
 
 
+@pytest.mark.parametrize(
+    ("cpuinfo", "architecture"),
+    [
+        ("processor\t: 0\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n", "aarch64"),
+        ("vendor_id       : IBM/S390\nfeatures\t: esan3 zarch sie\n", "s390x"),
+        ("", ""),
+    ],
+)
+def test_a_captured_machine_is_not_said_to_be_of_our_own_kind(tmp_path, cpuinfo, architecture):
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/cpuinfo").write_text(cpuinfo)
+    ended = vm_preflight("run", "--host-root", str(tmp_path), "--only", "CPU", "-o", "json")
+    report = json.loads(ended.stdout)
+    assert (report["architecture"], report["kernelVersion"]) == (architecture, "")
+
+
 def test_firmware_that_switched_virtualization_off_is_named():
     ended = vm_preflight("run", "--host-root", str(HOSTS / "bios-off"))
     assert ended.returncode == 1

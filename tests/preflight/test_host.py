@@ -230,8 +230,20 @@ def test_junk_in_what_the_kernel_says_of_itself(host: Host, tmp_path) -> None:
     (kernel / "arch").mkdir()
     assert host.kernel_release().isprintable()
     assert len(host.kernel_release()) <= 128
-    assert host.machine() == os.uname().machine
+    assert host.machine() == ""
     assert host.boot_id() == ""
+
+
+def test_a_captured_tree_has_nothing_of_our_own_kernel(host: Host, tmp_path) -> None:
+    assert (host.kernel_release(), host.machine()) == ("", "")
+    (tmp_path / "proc/version").write_text("Linux version 5.10.0-28-arm64 (gcc) #1 SMP\n")
+    assert host.kernel_release() == "5.10.0-28-arm64"
+
+
+def test_a_mounted_root_of_this_machine_has_its_kernel(host: Host, tmp_path) -> None:
+    boot = tmp_path / "proc/sys/kernel/random"
+    (boot / "boot_id").write_text(Host().boot_id() + "\n")
+    assert (host.kernel_release(), host.machine()) == (os.uname().release, os.uname().machine)
 
 
 def test_this_machine_is_itself() -> None:
