@@ -45,10 +45,10 @@ class ApiError(Exception):
         retry_after: float | None = None,
     ) -> None:
         self.status = status
-        self.reason = reason
+        self.reason = one_line(reason)
         self.message = one_line(message)
         self.retry_after = retry_after
-        answer = f"{status} {reason}" if status else reason
+        answer = f"{status} {self.reason}" if status else self.reason
         super().__init__(": ".join(part for part in (request, answer, self.message) if part))
 
     @property
