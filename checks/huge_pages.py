@@ -7,6 +7,7 @@ others do without, so none is an answer like any other.
 
 from linux import hugepages, selection
 from linux.errors import words
+from linux.number import natural
 from linux.reader import text
 from preflight.check import ADVISORY, Run, Setting, check
 from preflight.host import Host
@@ -95,7 +96,7 @@ def _sizes(host: Host) -> list[tuple[str, int]]:
 
 
 def _count(host: Host, path: str) -> int:
-    number = hugepages.count(host.read_text(path))
+    number = natural(host.read_text(path).strip())
     if number is None:
         raise ValueError(f"{path} holds no number")
     return number

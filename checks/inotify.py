@@ -8,6 +8,7 @@ per user; root's are shared by systemd, the kubelet and each pod, of which the r
 
 from typing import NamedTuple
 
+from linux.number import natural
 from linux.reader import text
 from preflight.check import ADVISORY, Run, Setting, check
 from preflight.host import Host
@@ -64,7 +65,7 @@ UNREADABLE = unknown("Unreadable", hint="sysctl fs.inotify; in a container, moun
 )
 def inotify(host: Host, run: Run) -> Finding:
     """Compares both limits with their minimums."""
-    found = {limit: _number(text(host, f"{FOLDER}/{limit.name}")) for limit in LIMITS}
+    found = {limit: natural(text(host, f"{FOLDER}/{limit.name}").strip(), digits=10) for limit in LIMITS}
     evidence = {f"{FOLDER}/{limit.name}": str(value) for limit, value in found.items() if value is not None}
     low = []
     told = []
@@ -83,8 +84,3 @@ def inotify(host: Host, run: Run) -> Finding:
         hint=f"printf '{lines}' > /etc/sysctl.d/99-inotify.conf && sysctl --system",
         evidence=evidence,
     )
-
-
-def _number(text: str) -> int | None:
-    word = text.strip()
-    return int(word) if word.isascii() and word.isdigit() and len(word) <= 10 else None

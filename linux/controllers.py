@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from linux.number import natural
+
 
 class Controller(NamedTuple):
     """A controller, as ``/proc/cgroups`` lists it.
@@ -25,10 +27,6 @@ def listed(text: str) -> dict[str, Controller]:
     found: dict[str, Controller] = {}
     for line in text.split("\n"):
         fields = line.split()
-        if len(fields) == 4 and all(_is_number(field) for field in fields[1:]):
+        if len(fields) == 4 and all(natural(field, digits=9) is not None for field in fields[1:]):
             found[fields[0]] = Controller(int(fields[1]), fields[3] != "0")
     return found
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 9

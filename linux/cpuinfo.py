@@ -7,6 +7,8 @@ bytes that are no UTF-8.
 
 from typing import NamedTuple
 
+from linux.number import natural
+
 _X86_VENDORS = ("GenuineIntel", "AuthenticAMD", "HygonGenuine", "CentaurHauls", "Shanghai")
 
 _FLAG_KEYS = ("flags", "Features", "features", "isa", "hart isa", "ASEs implemented")
@@ -87,8 +89,8 @@ def parse(text: str) -> CPUInfo:
 
 
 def _number(text: str, default: int) -> int:
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else default
+    number = natural(text.strip(), digits=6)
+    return default if number is None else number
 
 
 def _flag_set(key: str, value: str) -> frozenset[str]:

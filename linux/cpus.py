@@ -5,6 +5,8 @@ Documentation/admin-guide/cputopology.rst); ``/proc/stat`` has a line for each o
 are the machine's, whatever cpuset or affinity our own process has.
 """
 
+from linux.number import natural
+
 MAX_CPU = 1 << 16
 """Numbers from here on are no CPU: the kernel's largest ``CONFIG_NR_CPUS`` is 8192."""
 
@@ -32,5 +34,5 @@ def in_stat(text: str) -> int:
 
 
 def _number(text: str) -> int:
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 6 else -1
-    return number if number < MAX_CPU else -1
+    number = natural(text, digits=6)
+    return -1 if number is None or number >= MAX_CPU else number

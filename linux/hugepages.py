@@ -1,5 +1,7 @@
 """Parses what the kernel tells of huge pages (kernel: Documentation/admin-guide/mm/hugetlbpage.rst)."""
 
+from linux.number import natural
+
 _PREFIX, _SUFFIX = "hugepages-", "kB"
 
 _UNITS = ((1 << 20, "GiB"), (1 << 10, "MiB"))
@@ -10,13 +12,7 @@ def size(name: str) -> int | None:
     """Returns the kibibytes of a page from the name of its directory, ``hugepages-2048kB``; else None."""
     if not (name.startswith(_PREFIX) and name.endswith(_SUFFIX)):
         return None
-    return count(name[len(_PREFIX) : -len(_SUFFIX)])
-
-
-def count(text: str) -> int | None:
-    """Returns what a file holds that counts pages, None where it is no number."""
-    text = text.strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else None
+    return natural(name[len(_PREFIX) : -len(_SUFFIX)])
 
 
 def spelled(kibibytes: int) -> str:

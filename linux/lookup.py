@@ -5,6 +5,7 @@ from linux.architecture import ARCHITECTURES
 from linux.cpuinfo import CPUInfo
 from linux.hypervisor import DMI_FIELDS, Hypervisor, identify
 from linux.kvm.uapi import KVM_MINOR
+from linux.number import natural
 from linux.reader import Reader, text
 
 FIRST_PROCESSORS = 1 << 16
@@ -25,8 +26,7 @@ def registered(reader: Reader) -> int | None:
     folder = "/sys/class/misc/kvm"
     if reader.exists(folder) and not reader.exists(f"{folder}/dev"):
         return KVM_MINOR
-    number = text(reader, f"{folder}/dev").strip().partition(":")[2]
-    return int(number) if number.isascii() and number.isdigit() and len(number) <= 7 else None
+    return natural(text(reader, f"{folder}/dev").strip().partition(":")[2], digits=7)
 
 
 def processors(reader: Reader) -> CPUInfo:

@@ -1,5 +1,7 @@
 """Parses /proc/meminfo (kernel: Documentation/filesystems/proc.rst, *meminfo*)."""
 
+from linux.number import natural
+
 MAX_DIGITS = 15
 """Digits of an amount: 10^15 kB are 888 PiB, more than any machine can address."""
 
@@ -17,8 +19,9 @@ def amount(text: str, name: str) -> int:
     for line in text.split("\n"):
         key, colon, rest = line.partition(":")
         if key == name and colon:
-            number, _, unit = rest.strip().partition(" ")
-            if not (number.isascii() and number.isdigit() and len(number) <= MAX_DIGITS and unit == "kB"):
+            digits, _, unit = rest.strip().partition(" ")
+            number = natural(digits, MAX_DIGITS)
+            if number is None or unit != "kB":
                 break
-            return int(number) * 1024
+            return number * 1024
     raise ValueError(f"no line that says {name} in kB")

@@ -34,6 +34,7 @@ from linux import (
     release,
     selection,
 )
+from linux.number import natural
 
 HOSTS = Path(__file__).parents[1] / "hosts"
 
@@ -482,9 +483,9 @@ def read_words(data: bytes) -> None:
         assert re.match(rf"0*{version[0]}\.0*{version[1]}(\D|$)", given, re.ASCII)
         assert re.match(r"\d", given, re.ASCII)
     size = hugepages.size(given)
-    assert size is None or re.fullmatch(rf"hugepages-\s*0*{size}\s*kB", given)
-    count = hugepages.count(given)
-    assert count is None or count == int(given.strip())
+    assert size is None or re.fullmatch(rf"hugepages-0*{size}kB", given)
+    count = natural(given)
+    assert count is None or count == int(given)
     assert count is None or hugepages.spelled(count).isprintable()
 
 
