@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 
+import urllib3
 from cluster_model import ClusterModel
 from inputs import Source, Target
 
 from agent.decide import published_verdict
 from cluster import answers, events, kubeconfig, shapes
+from cluster.backoff import MAX_RETRY_AFTER, Backoff
 from cluster.errors import ApiError, CredentialsError, one_line
 from cluster.informer import Informer
 from cluster.lease import Record, claim
@@ -274,6 +276,24 @@ def read_watches(data: bytes) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+def read_refusals(data: bytes) -> None:
+    """Whatever stands in an answer that is no success, one line tells it, and no wait has no end."""
+    source = Source(data)
+    refused = urllib3.HTTPResponse(
+        status=source.pick((400, 401, 403, 404, 409, 410, 429, 500, 503, 599)),
+        reason=source.pick(("Not Found", "", None, source.text())),
+        headers={"Retry-After": source.pick(("5", "9" * 400, "-1", "\u0663", "soon", source.text()))},
+        body=source.pick((STATUS, STATUS[:20], source.rest())),
+    )
+    error = answers.failure(refused, "GET /x")
+    assert str(error).isprintable()
+    assert len(str(error)) < 2200
+    assert error.not_found is (error.status == 404)
+    assert Backoff(base=1, cap=8, random=lambda: 1.0).delay(9, error.retry_after) <= MAX_RETRY_AFTER + 8
+
+
+STATUS = b'{"kind": "Status", "reason": "NotFound\\u001b[31m", "message": "no\\nsuch", "code": 404}'
+
 KINDS = ("ADDED", "MODIFIED", "DELETED", "BOOKMARK")
 
 
@@ -422,7 +442,7 @@ def read_manifests(data: bytes) -> None:
 
 EVENTS = (
     b'{"type": "ADDED", "object": {"metadata": {"name": "a"}}}\n\n{"type": "BOOKMARK", "object": {}}\n'
-    b'{"type": "ERROR", "object": {"code": 410, "message": "x"}}'
+    b'{"type": "ERROR", "object": {"code": 410, "reason": "Gone\\n", "message": "x"}}'
 )
 
 
@@ -439,6 +459,7 @@ TARGETS = (
     Target("objects", project_objects),
     Target("controller", decide_what_to_do, suite=50),
     Target("watches", read_watches, (EVENTS, EVENTS[:-5]), read_stream),
+    Target("refusals", read_refusals),
     Target("caches", keep_caches),
     Target("leases", read_leases),
     Target(
