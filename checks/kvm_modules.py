@@ -5,7 +5,7 @@ in ``/sys/module`` (kernel: Documentation/admin-guide/kernel-parameters.txt, kvm
 …nested). Whether a module is loaded decides nothing: KVM is often built in.
 """
 
-from linux import lookup
+from linux import lookup, modules
 from linux.reader import text
 from preflight.check import ADVISORY, Run, check
 from preflight.host import Host
@@ -32,7 +32,12 @@ UNREADABLE = unknown("Unreadable", hint="cat /proc/misc; in a container, mount t
     question="Which KVM backend is registered with the kernel, and does it page in hardware?",
     weight=ADVISORY,
     outcomes=(REGISTERED, NO_HARDWARE_PAGING, NOT_REGISTERED, UNREADABLE),
-    reads=("/proc/misc", "/sys/class/misc/kvm/dev", "/sys/module/kvm_*/parameters/{ept,npt,nested}"),
+    reads=(
+        "/proc/misc",
+        "/sys/class/misc/kvm/dev",
+        "/sys/module/kvm_*/parameters/{ept,npt,nested}",
+        "/proc/modules",
+    ),
     source="kernel: Documentation/admin-guide/kernel-parameters.txt",
 )
 def kvm_modules(host: Host, run: Run) -> Finding:
@@ -43,9 +48,12 @@ def kvm_modules(host: Host, run: Run) -> Finding:
             return UNREADABLE("neither /proc/misc nor /sys/class/misc can be read")
         where = "/proc/misc" if text(host, "/proc/misc") else "/sys/class/misc"
         return NOT_REGISTERED(f"KVM is not registered with the kernel: {where} does not list it")
-    backend = next((name for name in BACKENDS if host.exists(f"/sys/module/{name}")), "")
+    loaded = modules.loaded(text(host, "/proc/modules"))
+    backend = next((name for name in BACKENDS if name in loaded or host.exists(f"/sys/module/{name}")), "")
     if not backend:
-        return REGISTERED(f"KVM is registered (10:{minor}); the backend is built in and tells no name")
+        built_in = "the backend is built in and tells no name"
+        told = built_in if host.exists("/sys/module") else "without /sys/module its backend cannot be seen"
+        return REGISTERED(f"KVM is registered (10:{minor}); {told}")
     parameters = f"/sys/module/{backend}/parameters"
     evidence = {
         f"{parameters}/{name}": value

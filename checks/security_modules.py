@@ -91,11 +91,12 @@ def _profiles(host: Host, evidence: dict[str, str]) -> dict[str, str] | None:
             and securityfs.
     """
     try:
-        enabled = host.read_text(APPARMOR).strip()
+        evidence[APPARMOR] = enabled = host.read_text(APPARMOR).strip()
     except FileNotFoundError:
-        host.stat("/sys/module")
-        return None
-    evidence[APPARMOR] = enabled
+        if not host.exists(PROFILES):
+            host.stat("/sys/module")
+            return None
+        enabled = "Y"
     return apparmor.profiles(host.read_text(PROFILES)) if enabled == "Y" else None
 
 

@@ -61,7 +61,7 @@ def tsc(host: Host, run: Run) -> Finding:
         return NOT_APPLICABLE(f"{machine} has no time stamp counter")
     flags: frozenset[str] = next(iter(info.flags.values()), frozenset())
     current, known = text(host, CURRENT).strip(), text(host, KNOWN).split()
-    if not flags or current not in known:
+    if not flags or not current or (known and current not in known):
         return UNREADABLE(f"{CURRENT if flags else CPUINFO} tells nothing")
     evidence = {CPUINFO: " ".join(sorted(STEADY & flags)), CURRENT: current}
     if not flags >= STEADY:
@@ -71,9 +71,9 @@ def tsc(host: Host, run: Run) -> Finding:
     if current in BASED_ON_TSC:
         return INVARIANT(f"its rate is constant; the kernel's clock is {current}", evidence=evidence)
     if "tsc" not in known:
-        evidence[KNOWN] = " ".join(known)
+        evidence |= {KNOWN: " ".join(known)} if known else {}
         said = _given_up(host)
-        if said or "hypervisor" not in flags:
+        if said or (known and "hypervisor" not in flags):
             why = said or "it is not among the clocks that the kernel offers; its log does not tell why"
             return UNSTABLE(f"the kernel gave it up, its clock is {current}: {why}", evidence=evidence)
     return OTHER_CLOCK(f"its rate is constant, but the kernel's clock is {current}", evidence=evidence)

@@ -92,7 +92,16 @@ def test_without_descriptors_nothing_is_said_of_the_device(module: ModuleType, c
 @pytest.mark.parametrize(
     ("files", "outcome", "words"),
     [
-        ({"/proc/misc": "232 kvm\n"}, modules.REGISTERED, "tells no name"),
+        ({"/proc/misc": "232 kvm\n", "/sys/module/tun/x": ""}, modules.REGISTERED, "tells no name"),
+        ({"/proc/misc": "232 kvm\n"}, modules.REGISTERED, "without /sys/module its backend cannot be seen"),
+        (
+            {
+                "/proc/misc": "232 kvm\n",
+                "/proc/modules": "kvm_amd 1 0 - Live 0x0\nkvm 1 1 kvm_amd, Live 0x0\n",
+            },
+            modules.REGISTERED,
+            "backend kvm_amd",
+        ),
         (
             {
                 "/proc/misc": "232 kvm\n",

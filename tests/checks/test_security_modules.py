@@ -68,6 +68,7 @@ UBUNTU = "docker-default (enforce)\n/usr/sbin/cupsd (enforce)\nvirt-aa-helper (e
         ),
         ({"/sys/module/kernel/parameters/panic": "0\n"}, module.NOT_VISIBLE, FILESYSTEMS),
         ({FILESYSTEMS: PLAIN[FILESYSTEMS]}, module.NOT_VISIBLE, "/sys/module"),
+        ({PROFILES: "libvirtd (enforce)\n"}, module.APPARMOR_PROFILE, "libvirtd (enforce) is loaded"),
         ({}, module.NOT_VISIBLE, "/sys/module"),
     ],
 )
