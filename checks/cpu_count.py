@@ -46,7 +46,7 @@ def cpu_count(host: Host, run: Run) -> Finding:
     )
     if not count:
         return UNREADABLE(f"none of {', '.join(path for path, _ in SOURCES)} says how many CPUs are online")
-    minimum = int(run.settings.get(MINIMUM.name, MINIMUM.default))
+    minimum = run.number(MINIMUM)
     message = f"online CPUs: {count}, at least {minimum} asked for"
     evidence = {path: f"CPUs: {count}"}
     if count >= minimum:

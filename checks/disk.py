@@ -62,8 +62,8 @@ class Place(NamedTuple):
 )
 def disk(host: Host, run: Run) -> Finding:
     """Compares what is free with the minimum."""
-    wanted = str(run.settings.get(PATH.name, PATH.default))
-    minimum = int(run.settings.get(MINIMUM.name, MINIMUM.default))
+    wanted = run.text(PATH)
+    minimum = run.number(MINIMUM)
     if not host.is_own_machine():
         return NOT_THIS_MACHINE(f"{host.root} holds files of another machine, none of its disks")
     try:

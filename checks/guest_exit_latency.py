@@ -57,7 +57,7 @@ def guest_exit_latency(host: Host, run: Run) -> Finding:
             f"exits of a guest within {SECONDS * 1000:g} ms: {timing.exits}, the fastest in "
             f"{_micros(timing.fastest)}; too few to tell a slow machine from a busy one"
         )
-    limit = int(run.settings.get(LIMIT.name, LIMIT.default))
+    limit = run.number(LIMIT)
     message = (
         f"a guest's exit to user space and back takes {_micros(timing.median)} (bare metal: 1 to 3 µs): "
         f"{RATE:,} exits a second, as a busy disk or network card makes them, take {_share(timing.median)}"

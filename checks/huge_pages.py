@@ -50,7 +50,7 @@ UNREADABLE = unknown("Unreadable", hint=f"grep . {ROOT}/*/*_hugepages; in a cont
 )
 def huge_pages(host: Host, run: Run) -> Finding:
     """Counts the pages of each size."""
-    minimum = int(run.settings.get(MINIMUM.name, MINIMUM.default))
+    minimum = run.number(MINIMUM)
     evidence: dict[str, str] = {}
     told, total = [], 0
     try:

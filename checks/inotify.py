@@ -70,7 +70,7 @@ def inotify(host: Host, run: Run) -> Finding:
     low = []
     told = []
     for limit, value in found.items():
-        minimum = int(run.settings.get(limit.setting.name, limit.setting.default))
+        minimum = run.number(limit.setting)
         told.append(f"{limit.name} is {value}, at least {minimum} are asked for")
         if value is None:
             return UNREADABLE(f"{FOLDER}/{limit.name} shows no number", evidence=evidence)

@@ -43,7 +43,7 @@ def kernel(host: Host, run: Run) -> Finding:
         return UNREADABLE(
             f"{PATH} holds no kernel release: {running!r}" if running else f"{PATH} shows nothing"
         )
-    minimum = str(run.settings.get(MINIMUM.name, MINIMUM.default))
+    minimum = run.text(MINIMUM)
     asked = release.version(minimum)
     message = f"Linux {running}, at least {minimum} is asked for"
     evidence = {PATH: running}

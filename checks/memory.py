@@ -37,7 +37,7 @@ def memory(host: Host, run: Run) -> Finding:
         return UNREADABLE(f"reading /proc/meminfo: {error.strerror}")
     except ValueError as error:
         return UNREADABLE(f"/proc/meminfo: {error}")
-    minimum = int(run.settings.get(MINIMUM.name, MINIMUM.default))
+    minimum = run.number(MINIMUM)
     message = f"{_gibibytes(total)} of memory, at least {_gibibytes(minimum)} are asked for"
     if huge := _huge_pages(text):
         message += f"; {_gibibytes(huge)} of it are set aside as huge pages"

@@ -63,6 +63,14 @@ class Run(NamedTuple):
     settings: Mapping[str, Threshold] = MappingProxyType({})
     previous: Finding | None = None
 
+    def number(self, setting: Setting) -> int:
+        """Returns the value in force of a setting that is a whole number."""
+        return int(self.settings.get(setting.name, setting.default))
+
+    def text(self, setting: Setting) -> str:
+        """Returns the value in force of a setting that is text."""
+        return str(self.settings.get(setting.name, setting.default))
+
 
 CheckFunction = Callable[[Host, Run], Finding]
 
