@@ -11,7 +11,7 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
-from linux import device_node
+from linux import device_node, opening
 from linux.errors import ABSENT, EXHAUSTED, code, words
 from linux.kvm import guests, latency, uapi
 from linux.kvm.exits import GuestError, GuestTimeoutError, NoGuestError
@@ -37,11 +37,7 @@ VCPU_CREATED = passing("VCPUCreated")
 DEVICE_MISSING = failing(
     "DeviceMissing", hint="mknod /dev/kvm c 10 232; to have udev make it: udevadm trigger"
 )
-DEVICE_NOT_IN_CONTAINER = unknown(
-    "DeviceNotInContainer",
-    hint="give this container the host's device: a privileged pod with hostPath /dev, or docker run "
-    "--device /dev/kvm",
-)
+DEVICE_NOT_IN_CONTAINER = unknown("DeviceNotInContainer", hint=opening.where_not_given(PATH))
 NOT_CHARACTER_DEVICE = failing(
     "NotCharacterDevice", hint="mv /dev/kvm /dev/kvm.wrong && mknod /dev/kvm c 10 232; find out what made it"
 )

@@ -22,16 +22,9 @@ DEVICE_MISSING = failing("DeviceMissing", hint=LOAD)
 NOT_A_DEVICE = failing("NotCharacterDevice", hint=MAKE)
 WRONG_DEVICE = failing("WrongDevice", hint=MAKE)
 DRIVER_MISSING = failing("DriverMissing", hint=LOAD)
-ACCESS_DENIED = unknown(
-    "AccessDenied",
-    hint="sudo vm-preflight run; in a pod: privileged; in a container: docker run --device /dev/vhost-net",
-)
-NOT_IN_CONTAINER = unknown(
-    "DeviceNotInContainer",
-    hint="give this container the host's device: a privileged pod with hostPath /dev, or docker run "
-    "--device /dev/vhost-net",
-)
-OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
+ACCESS_DENIED = unknown("AccessDenied", hint=opening.where_denied(PATH))
+NOT_IN_CONTAINER = unknown("DeviceNotInContainer", hint=opening.where_not_given(PATH))
+OPEN_FAILED = unknown("OpenFailed", hint=opening.RUN_AGAIN)
 
 OUTCOMES = {
     Answer.OPENS: AVAILABLE,

@@ -23,16 +23,9 @@ WRONG_DEVICE = failing("WrongDevice", hint=MAKE)
 DRIVER_MISSING = failing(
     "DriverMissing", hint="modprobe vhost_vsock; where the kernel has none: rm /dev/vhost-vsock"
 )
-ACCESS_DENIED = unknown(
-    "AccessDenied",
-    hint="sudo vm-preflight run; in a pod: privileged; in a container: docker run --device /dev/vhost-vsock",
-)
-NOT_IN_CONTAINER = unknown(
-    "DeviceNotInContainer",
-    hint="give this container the host's device: a privileged pod with hostPath /dev, or docker run "
-    "--device /dev/vhost-vsock",
-)
-OPEN_FAILED = unknown("OpenFailed", hint="dmesg | tail; ulimit -n; then run again")
+ACCESS_DENIED = unknown("AccessDenied", hint=opening.where_denied(PATH))
+NOT_IN_CONTAINER = unknown("DeviceNotInContainer", hint=opening.where_not_given(PATH))
+OPEN_FAILED = unknown("OpenFailed", hint=opening.RUN_AGAIN)
 
 OUTCOMES = {
     Answer.OPENS: AVAILABLE,

@@ -9,7 +9,7 @@ class Architecture(NamedTuple):
     Attributes:
         flags: Names in ``/proc/cpuinfo`` that say that the CPU can; empty where there is no such flag.
         modules: Kernel module that registers KVM, by flag; the key is empty where it does not depend on one;
-            none  where KVM is always built in.
+            none where KVM is always built in.
         feature: What the CPU's ability is called, for a person.
     """
 

@@ -65,6 +65,23 @@ class Trial(NamedTuple):
     hint: str | None = None
 
 
+RUN_AGAIN = "dmesg | tail; ulimit -n; then run again"
+"""What to do where opening a device came to something else."""
+
+
+def where_denied(path: str) -> str:
+    """Says what to do where a device is refused, and nothing tells by what."""
+    return f"sudo vm-preflight run; in a pod: privileged; in a container: docker run --device {path}"
+
+
+def where_not_given(path: str) -> str:
+    """Says what to do where a container has no such device, and nothing tells what started it."""
+    return (
+        "give this container the host's device: a privileged pod with hostPath /dev, or docker run "
+        f"--device {path}"
+    )
+
+
 def try_to_open(host: Opener, path: str, number: tuple[int, int]) -> Trial:
     """Opens a device and closes it; one with another number is not opened, for it may be anything.
 

@@ -11,13 +11,11 @@ class Confinement(NamedTuple):
 
     Attributes:
         seccomp: 0 none, 1 strict, 2 filter; None where it is not told.
-        no_new_privileges: ``no_new_privs`` is set.
         capabilities: The effective capabilities, a bit mask; None where it is not told.
         filters: How many seccomp filters are in force; None where it is not told (before Linux 5.9).
     """
 
     seccomp: int | None = None
-    no_new_privileges: bool = False
     capabilities: int | None = None
     filters: int | None = None
 
@@ -32,7 +30,6 @@ def parse(text: str) -> Confinement:
     fields = {key: value.strip() for key, _, value in (line.partition(":") for line in text.split("\n"))}
     return Confinement(
         seccomp=_integer(fields.get("Seccomp", ""), 10),
-        no_new_privileges=fields.get("NoNewPrivs") == "1",
         capabilities=_integer(fields.get("CapEff", ""), 16),
         filters=_integer(fields.get("Seccomp_filters", ""), 10),
     )

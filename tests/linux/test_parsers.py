@@ -503,8 +503,8 @@ def test_hints_fit_the_architecture() -> None:
 
 
 def test_process_status() -> None:
-    own = process.parse("Seccomp:\t2\nSeccomp_filters:\t3\nNoNewPrivs:\t1\nCapEff:\t000001ffffffffff\n")
-    assert own == (2, True, 0x1FFFFFFFFFF, 3)
+    own = process.parse("Seccomp:\t2\nSeccomp_filters:\t3\nCapEff:\t000001ffffffffff\n")
+    assert own == (2, 0x1FFFFFFFFFF, 3)
     assert own.overrides_modes
     assert process.parse("CapEff:\t0000000000000001\n").overrides_modes is False
     assert process.parse("").overrides_modes is None
