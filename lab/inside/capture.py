@@ -28,7 +28,7 @@ LEFT_OUT = (
     "/proc/sys/kernel/hostname",
     "/lab",
 )
-MAX_NAMES = 100
+MAX_NAMES = 30
 """Of a directory; those that tell something by what is in them have fewer."""
 
 ROOT_LINKS = ("/lib",)
