@@ -16,6 +16,8 @@ from inputs import Source, Target
 from agent.decide import published_verdict
 from cluster import answers, events, kubeconfig, shapes
 from cluster.backoff import MAX_RETRY_AFTER, Backoff
+from cluster.connections import pool
+from cluster.credentials import Credentials
 from cluster.errors import ApiError, CredentialsError, one_line
 from cluster.informer import Informer
 from cluster.lease import Record, claim
@@ -417,6 +419,19 @@ def read_kubeconfigs(data: bytes) -> None:
             tempfile.tempdir = before
 
 
+def read_urls(data: bytes) -> None:
+    """The URL of an API server or of a proxy gives connections, or one line that says that it is none."""
+    server, _, proxy = data.decode("utf-8", "surrogateescape").partition(" ")
+    try:
+        connections, prefix = pool(Credentials(server=server, proxy=proxy))
+    except CredentialsError as error:
+        assert str(error).isprintable()
+        return
+    assert connections.host
+    assert not prefix.endswith("/")
+    connections.close()
+
+
 MANIFEST = b"""apiVersion: apps/v1
 kind: DaemonSet
 metadata: {name: vm-preflight-agent, uid: x, labels: {a: b}}
@@ -469,6 +484,11 @@ TARGETS = (
         lambda data: one_line(data.decode("latin-1")),
     ),
     Target("kubeconfigs", read_kubeconfigs, (KUBECONFIG,), suite=25),
+    Target(
+        "urls",
+        read_urls,
+        (b"https://10.0.0.1:6443/k8s", b"http://[::1]:80 http://u:p@proxy:3128", b"https://\xc3\xa9/"),
+    ),
     Target("manifests", read_manifests, (MANIFEST,), suite=50),
 )
 """Everything that comes from an API server, or from a file that says how to reach it."""

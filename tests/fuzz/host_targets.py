@@ -285,6 +285,12 @@ def opened_in_root(root: str, path: str) -> str | int:
         os.close(directory)
 
 
+@cache
+def has_openat2() -> bool:
+    """Whether the kernel has it and lets us: since Linux 5.6, and unknown to old seccomp filters."""
+    return opened_in_root("/", "/") == "/"
+
+
 PARTS = ("a", "b", "c", "dev", "kvm", "..", ".", "", "\udcff", "n" * 256, "n" * 255)
 
 
@@ -335,7 +341,7 @@ def resolve_links(data: bytes) -> None:
             else:
                 found = os.readlink(f"/proc/self/fd/{descriptor}")
                 os.close(descriptor)
-            assert found == expected, (path, found, expected)
+            assert found == expected or not has_openat2(), (path, found, expected)
 
 
 def look_at_trees(data: bytes) -> None:
