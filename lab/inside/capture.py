@@ -89,7 +89,7 @@ def _kept(paths: Iterable[str]) -> Iterator[str]:
     """Yields paths that belong into a tree, past the links of a merged /usr."""
     for path in paths:
         if not path.startswith(LEFT_OUT):
-            yield f"/usr{path}" if path.startswith(tuple(f"{name}/" for name in ROOT_LINKS)) else path
+            yield f"/usr{path}" if f"{path}/".startswith(tuple(f"{name}/" for name in ROOT_LINKS)) else path
 
 
 def _ask(host: Host) -> None:
