@@ -169,10 +169,13 @@ class Host:
         wrote there (a syslog facility other than 0) is left out. A file of plain lines is taken as it is.
 
         Raises:
-            OSError: The log cannot be read (EPERM without CAP_SYSLOG), with ``/dev/kmsg`` as its file name.
+            OSError: The log cannot be read (EPERM without CAP_SYSLOG), with ``/dev/kmsg`` as its file name;
+                ENODEV where a captured tree has a device there, which would give the log of our own kernel.
         """
         path = "/dev/kmsg"
         with _named(path), _opened(self._path(path)) as descriptor:
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not self.is_own_machine():
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV), path)
             left, rest = MAX_LOG, b""
             while left > 0:
                 try:

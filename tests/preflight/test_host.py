@@ -196,6 +196,21 @@ def test_a_kernel_log_that_is_not_there_or_no_log(host: Host, tmp_path) -> None:
         os.close(holder)
 
 
+def test_a_device_in_a_captured_tree_is_not_its_kernels_log(host: Host, tmp_path) -> None:
+    try:
+        os.mknod(tmp_path / "dev/kmsg", stat.S_IFCHR | 0o600, os.makedev(1, 11))
+    except PermissionError as error:
+        pytest.skip(f"no device node can be made here: {error}")
+    try:
+        os.close(os.open(tmp_path / "dev/kmsg", os.O_RDONLY | os.O_NONBLOCK))
+    except OSError as error:
+        pytest.skip(f"the kernel log cannot be read here: {error}")
+    with pytest.raises(OSError, match="No such device: '/dev/kmsg'"):
+        next(host.kernel_log())
+    (tmp_path / "proc/sys/kernel/random/boot_id").write_text(Host().boot_id())
+    assert next(host.kernel_log())
+
+
 def test_a_kernel_log_that_is_left_early_is_closed(host: Host, tmp_path) -> None:
     (tmp_path / "dev/kmsg").write_bytes(KMSG)
     before = open_descriptors()
