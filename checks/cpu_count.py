@@ -5,7 +5,9 @@ Counts the CPUs that are online in ``/sys/devices/system/cpu/online``, else in `
 ``os.cpu_count`` and ``nproc`` tell).
 """
 
-from linux import cpuinfo, cpus
+from collections.abc import Callable
+
+from linux import cpus, lookup
 from linux.reader import text
 from preflight.check import BLOCKING, Run, Setting, check
 from preflight.host import Host
@@ -13,10 +15,12 @@ from preflight.result import Finding, failing, passing, unknown
 
 ONLINE = "/sys/devices/system/cpu/online"
 OFFLINE = "/sys/devices/system/cpu/offline"
-SOURCES = (
-    (ONLINE, cpus.in_list),
-    ("/proc/stat", cpus.in_stat),
-    ("/proc/cpuinfo", lambda text: len(cpuinfo.parse(text).flags)),
+STAT = "/proc/stat"
+CPUINFO = "/proc/cpuinfo"
+SOURCES: tuple[tuple[str, Callable[[Host], int]], ...] = (
+    (ONLINE, lambda host: cpus.in_list(text(host, ONLINE))),
+    (STAT, lambda host: cpus.in_stat(text(host, STAT))),
+    (CPUINFO, lambda host: len(lookup.processors(host).flags)),
 )
 
 MINIMUM = Setting("minimum_cpus", 1, "CPUs that must be online.", minimum=0)
@@ -41,9 +45,7 @@ UNREADABLE = unknown("Unreadable", hint=f"cat {ONLINE}; in a container, mount th
 )
 def cpu_count(host: Host, run: Run) -> Finding:
     """Counts the CPUs that are online."""
-    path, count = next(
-        ((path, count) for path, parse in SOURCES if (count := parse(text(host, path)))), ("", 0)
-    )
+    path, count = next(((path, count) for path, ask in SOURCES if (count := ask(host))), ("", 0))
     if not count:
         return UNREADABLE(f"none of {', '.join(path for path, _ in SOURCES)} says how many CPUs are online")
     minimum = run.number(MINIMUM)

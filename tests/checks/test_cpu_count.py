@@ -57,6 +57,14 @@ def test_this_machine_has_as_many_as_psutil_says() -> None:
     assert finding.evidence == {module.ONLINE: f"CPUs: {len(psutil.cpu_times(percpu=True))}"}
 
 
+def test_every_cpu_of_a_long_cpuinfo_is_counted() -> None:
+    """8,192 CPUs, the most that a kernel is built for, take more than is read of an ordinary file."""
+    padding = f"bugs\t\t: {'x' * 4000}\n"
+    text = "".join(f"processor\t: {number}\nflags\t\t: fpu lm\n{padding}" for number in range(8192))
+    finding = cpu_count(MemoryHost({module.CPUINFO: text}), Run())
+    assert finding.evidence == {module.CPUINFO: "CPUs: 8192"}
+
+
 @given(st.lists(st.integers(0, cpus.MAX_CPU - 1), min_size=1, unique=True))
 def test_every_list_that_a_kernel_writes_is_counted(numbers: list[int]) -> None:
     spans: list[list[int]] = []
