@@ -9,7 +9,7 @@ where the CPUs have the virtualization flag. A confidential guest (SEV, TDX) can
 from typing import NamedTuple
 
 from linux import hypervisor, lookup
-from linux.architecture import ARCHITECTURES
+from linux.architecture import ARCHITECTURES, X86
 from linux.cpuinfo import CPUInfo
 from linux.hypervisor import Hypervisor
 from linux.reader import text
@@ -141,7 +141,7 @@ def _look_closely(host: Host) -> Machine:
 
 def _is_vm(host: Host, machine: Machine) -> bool | None:
     """Whether this is a VM, where no name of a hypervisor proves it; None where nothing tells."""
-    if machine.architecture in ("x86_64", "i686"):
+    if machine.architecture in X86:
         return machine.cpu.has("hypervisor") if machine.cpu.flags else None
     if machine.cpu.platform == "PowerNV":
         return False

@@ -8,6 +8,7 @@ could. Most machines have none of it, which is no fault.
 """
 
 from linux import lookup
+from linux.architecture import X86
 from linux.errors import words
 from linux.reader import text
 from preflight.check import ADVISORY, Run, check
@@ -58,7 +59,7 @@ def secure_guest(host: Host, run: Run) -> Finding:
     machine = lookup.architecture(host, info)
     if machine == "s390x":
         return _s390(host)
-    if machine not in ("x86_64", "i686"):
+    if machine not in X86:
         return NOT_APPLICABLE(f"no kind of confidential VM is known for {machine or 'this architecture'}")
     if not info.flags:
         return UNREADABLE(f"{CPUINFO} shows no CPU", evidence=evidence)

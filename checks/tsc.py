@@ -7,6 +7,7 @@ x86 has one.
 """
 
 from linux import lookup
+from linux.architecture import X86
 from linux.errors import words
 from linux.reader import text
 from preflight.check import ADVISORY, Run, check
@@ -57,7 +58,7 @@ def tsc(host: Host, run: Run) -> Finding:
     except OSError as error:
         return UNREADABLE(f"reading {CPUINFO}: {words(error.errno or 0)}")
     machine = lookup.architecture(host, info)
-    if machine and machine not in ("x86_64", "i686"):
+    if machine and machine not in X86:
         return NOT_APPLICABLE(f"{machine} has no time stamp counter")
     flags: frozenset[str] = next(iter(info.flags.values()), frozenset())
     current, known = text(host, CURRENT).strip(), text(host, KNOWN).split()

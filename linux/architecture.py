@@ -18,6 +18,8 @@ class Architecture(NamedTuple):
     feature: str
 
 
+X86 = ("x86_64", "i686")
+
 _POWER = Architecture((), {"": "kvm_hv"}, "hypervisor mode (HV)")
 _X86 = Architecture(("vmx", "svm"), {"vmx": "kvm_intel", "svm": "kvm_amd"}, "Intel VT-x (vmx) or AMD-V (svm)")
 

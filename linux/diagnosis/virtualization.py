@@ -8,7 +8,7 @@ explanation says so and names what to look at.
 from collections.abc import Mapping
 
 from linux import hypervisor
-from linux.architecture import ARCHITECTURES, Architecture
+from linux.architecture import ARCHITECTURES, X86, Architecture
 from linux.diagnosis import module_cause
 from linux.diagnosis.cause import Cause, Explanation, take_off
 from linux.diagnosis.facts import AMD, DMI, Facts, complaint, log, to_see, unseen
@@ -23,8 +23,6 @@ _HINTS = {
     "ppc64le": "a machine that runs in hypervisor mode (PowerNV) is needed, or nesting; to see: {0}",
 }
 """What to look at where a CPU other than x86 seems not to be able."""
-
-_X86 = ("x86_64", "i686")
 
 _LOOK_AT_CPUS = "head /proc/cpuinfo; in a container, mount the host's /proc"
 
@@ -48,7 +46,7 @@ def explain(facts: Facts) -> Explanation:
             Cause.CONFIDENTIAL_GUEST,
             str(facts.confidential),
             None
-            if facts.architecture in _X86
+            if facts.architecture in X86
             else "run this node outside of it: confidential guests cannot nest",
             evidence={facts.confidential.where: facts.confidential.what},
         )
@@ -118,7 +116,7 @@ def _firmware(facts: Facts, because: str, evidence: Mapping[str, str]) -> Explan
 def _hidden_by_clearcpuid(facts: Facts) -> Explanation | None:
     """The kernel took the flag off itself, because it was told to."""
     flag = _own_flag(facts)
-    if facts.architecture not in _X86 or facts.cpu.has(flag):
+    if facts.architecture not in X86 or facts.cpu.has(flag):
         return None
     if facts.raw is not None and flag not in facts.raw.flags:
         return None  # the CPU does not have it either
@@ -158,7 +156,7 @@ def _nested(facts: Facts, none: str) -> Explanation | None:
     """
     outer = _outer(facts)
     told = facts.cpu.has("hypervisor") or (facts.raw is not None and "hypervisor" in facts.raw.flags)
-    named = outer is not None and (outer.certain or facts.architecture not in _X86)
+    named = outer is not None and (outer.certain or facts.architecture not in X86)
     if not told and not named:
         return None
     outer = outer or hypervisor.OTHER
@@ -166,7 +164,7 @@ def _nested(facts: Facts, none: str) -> Explanation | None:
         Cause.NESTED_NOT_EXPOSED,
         f"{none}; this machine is a VM under {outer.name}, which does not pass virtualization through",
         outer.hint_on(facts.architecture),
-        ask_cpu=facts.architecture in _X86 and not facts.asked and not first(facts.log, Topic.HYPERVISOR),
+        ask_cpu=facts.architecture in X86 and not facts.asked and not first(facts.log, Topic.HYPERVISOR),
         evidence={"hypervisor": outer.name, **_product(facts)},
     )
 
@@ -175,7 +173,7 @@ def _without_flag(facts: Facts, architecture: Architecture) -> Explanation:
     count = len(facts.cpu.flags)
     none = f"none of {count} CPUs in /proc/cpuinfo has {architecture.feature}"
     evidence = {"/proc/cpuinfo": f"0 of {count} CPUs"}
-    if facts.architecture in _X86:
+    if facts.architecture in X86:
         if facts.modules.can_be_had("kvm_pvm"):  # it needs no flag
             return module_cause.explain(facts, "kvm_pvm")
         switched_off = _switched_off(facts)
@@ -193,7 +191,7 @@ def _without_flag(facts: Facts, architecture: Architecture) -> Explanation:
         f"{none}{_asked(facts)}; whether {_lacking(facts)} it or firmware hides it cannot be told apart"
         f"{reported}",
         _look(facts),
-        ask_cpu=facts.architecture in _X86 and not facts.asked,
+        ask_cpu=facts.architecture in X86 and not facts.asked,
         evidence={**evidence, **_product(facts), **log(facts, words)},
     )
 
@@ -203,7 +201,7 @@ def _product(facts: Facts) -> Mapping[str, str]:
 
 
 def _lacking(facts: Facts) -> str:
-    if facts.architecture in _X86 and len(facts.cpu.flags) > 1:
+    if facts.architecture in X86 and len(facts.cpu.flags) > 1:
         return "the boot CPU, which decides for all, lacks"  # arch/x86/kernel/cpu/common.c
     return "the CPU lacks"
 
