@@ -3,7 +3,8 @@
 A hypervisor shows itself by the CPU flag ``hypervisor`` on x86 (CPUID leaf 1, ECX bit 31; kernel:
 arch/x86/include/asm/cpufeatures.h), and by name in DMI strings, the device tree, ``/proc/sysinfo`` or the
 clocks that it offers (`linux.lookup.hypervisor`). It lets this machine have VMs where a guest ran, or else
-where the CPUs have the virtualization flag. A confidential guest (SEV, TDX) cannot have any.
+where the CPUs have the virtualization flag, unless ``KVM`` has better evidence. A confidential guest (SEV,
+TDX) cannot have any.
 """
 
 from typing import NamedTuple
@@ -39,6 +40,13 @@ NOT_TOLD = unknown(
     "NotTold",
     hint="systemd-detect-virt; dmesg | grep -i hypervisor; in a container, mount the host's /proc and /sys",
 )
+
+
+REFUSED = "NestedNotExposed"
+"""What ``KVM`` ends as where it has evidence that nesting is not passed on."""
+
+HIDDEN = ("DisabledByKernelParameter", "ModuleNotLoaded", "ModuleBlacklisted", "ModuleMissing")
+"""What ``KVM`` ends as where the kernel did not come to ask for virtualization."""
 
 
 class Machine(NamedTuple):
@@ -110,12 +118,19 @@ def nested(host: Host, run: Run) -> Finding:
         return CONFIDENTIAL_GUEST(
             f"{this}, a confidential one, which cannot nest ({machine.confidential})", evidence=evidence
         )
-    if flag or lookup.registered(host) is not None:
+    reason = found.outcome.reason if found else ""
+    if reason != REFUSED and (flag or lookup.registered(host) is not None):
         shown = f"its CPUs have {flag}" if flag else "KVM is registered with its kernel"
         return NESTING_EXPOSED(f"{this} and can have VMs: {shown}; but no guest ran", evidence=evidence)
+    if reason in HIDDEN:
+        return NOT_TOLD(
+            f"{this}; KVM ended as {reason}, and nothing else tells whether it passes virtualization on",
+            hint="do what the result of KVM says, then run again: vm-preflight run --only KVM,Nested",
+            evidence=evidence,
+        )
     return NESTING_NOT_EXPOSED(
         f"{this} that does not pass virtualization through: "
-        f"{lacks or 'KVM is not registered with its kernel'}",
+        f"{lacks or ('KVM says so' if reason == REFUSED else 'KVM is not registered with its kernel')}",
         hint=outer.hint_on(machine.architecture),
         evidence=evidence,
     )

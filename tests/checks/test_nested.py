@@ -11,10 +11,10 @@ from checks import nested as module
 from checks.nested import nested
 from preflight.check import Run
 from preflight.host import Host
-from preflight.result import Finding, Status
+from preflight.result import Finding, Outcome, Status
 
 WORKS = kvm_module.GUEST_RAN("a guest ran")
-BROKEN = kvm_module.MODULE_NOT_LOADED("none ran")
+BROKEN = kvm_module.NO_VIRTUALIZATION("none ran")
 ARCH = "/proc/sys/kernel/arch"
 PRODUCT = "/sys/class/dmi/id/product_name"
 CLOCKS = "/sys/devices/system/clocksource/clocksource0/available_clocksource"
@@ -118,6 +118,20 @@ def test_where_no_flag_could_be_there_none_is_missed() -> None:
 def test_registered_kvm_shows_it_where_there_is_no_flag() -> None:
     finding = ask({"/proc/cpuinfo": ARM, "/proc/misc": "232 kvm\n"} | QEMU)
     assert finding.outcome is module.NESTING_EXPOSED
+
+
+@pytest.mark.parametrize("files", [{"/proc/cpuinfo": POWER}, {"/proc/cpuinfo": x86("hypervisor")} | QEMU])
+@pytest.mark.parametrize("why", [kvm_module.MODULE_NOT_LOADED, kvm_module.DISABLED_BY_KERNEL_PARAMETER])
+def test_a_kernel_that_did_not_ask_tells_nothing(files: dict[str, str], why: Outcome) -> None:
+    finding = ask(files, kvm=why("none ran"))
+    assert finding.outcome is module.NOT_TOLD
+    assert why.reason in finding.message
+
+
+def test_what_kvm_says_of_the_hypervisor_outweighs_that_it_is_registered() -> None:
+    files = {"/proc/cpuinfo": POWER, "/proc/misc": "232 kvm\n"}
+    assert ask(files, kvm=kvm_module.NESTED_NOT_EXPOSED("EINVAL")).outcome is module.NESTING_NOT_EXPOSED
+    assert ask(files, kvm=kvm_module.CREATE_VM_FAILED("EIO")).outcome is module.NESTING_EXPOSED
 
 
 def test_guests_that_run_without_a_flag_are_told_so() -> None:
