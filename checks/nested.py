@@ -57,12 +57,14 @@ class Machine(NamedTuple):
         cpu: Its CPUs.
         outer: The hypervisor that something names.
         confidential: What says that it is a confidential guest, empty where nothing does.
+        refused: What the kernel's log says of a hypervisor that does not nest, empty where it does not.
     """
 
     architecture: str
     cpu: CPUInfo
     outer: Hypervisor | None
     confidential: str = ""
+    refused: str = ""
 
 
 @check(
@@ -119,10 +121,14 @@ def nested(host: Host, run: Run) -> Finding:
             f"{this}, a confidential one, which cannot nest ({machine.confidential})", evidence=evidence
         )
     reason = found.outcome.reason if found else ""
-    if reason != REFUSED and (flag or lookup.registered(host) is not None):
+    if machine.refused:
+        refused = f"the kernel log says: {machine.refused}"
+    else:
+        refused = "KVM says so" if reason == REFUSED else ""
+    if not refused and (flag or lookup.registered(host) is not None):
         shown = f"its CPUs have {flag}" if flag else "KVM is registered with its kernel"
         return NESTING_EXPOSED(f"{this} and can have VMs: {shown}; but no guest ran", evidence=evidence)
-    if reason in HIDDEN:
+    if not refused and reason in HIDDEN:
         return NOT_TOLD(
             f"{this}; KVM ended as {reason}, and nothing else tells whether it passes virtualization on",
             hint="do what the result of KVM says, then run again: vm-preflight run --only KVM,Nested",
@@ -130,7 +136,7 @@ def nested(host: Host, run: Run) -> Finding:
         )
     return NESTING_NOT_EXPOSED(
         f"{this} that does not pass virtualization through: "
-        f"{lacks or ('KVM says so' if reason == REFUSED else 'KVM is not registered with its kernel')}",
+        f"{refused or lacks or 'KVM is not registered with its kernel'}",
         hint=outer.hint_on(machine.architecture),
         evidence=evidence,
     )
@@ -148,10 +154,12 @@ def _look(host: Host) -> Machine:
 def _look_closely(host: Host) -> Machine:
     """Reads all that there is, the kernel's log too."""
     from linux.diagnosis import survey
+    from linux.kernel_log import Topic, first
 
     facts = survey.take(host)
     confidential = str(facts.confidential) if facts.confidential.where else ""
-    return Machine(facts.architecture, facts.cpu, facts.hypervisor, confidential)
+    refused = first(facts.log, Topic.NO_NESTING)
+    return Machine(facts.architecture, facts.cpu, facts.hypervisor, confidential, refused)
 
 
 def _is_vm(host: Host, machine: Machine) -> bool | None:

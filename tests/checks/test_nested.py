@@ -128,6 +128,13 @@ def test_a_kernel_that_did_not_ask_tells_nothing(files: dict[str, str], why: Out
     assert why.reason in finding.message
 
 
+def test_the_kernels_log_outweighs_that_kvm_is_registered() -> None:
+    log = "kvm-hv: Parent hypervisor does not support nesting (rc=-2)"
+    finding = ask({"/proc/cpuinfo": POWER, "/proc/misc": "232 kvm\n"}, log=log)
+    assert finding.outcome is module.NESTING_NOT_EXPOSED
+    assert log in finding.message
+
+
 def test_what_kvm_says_of_the_hypervisor_outweighs_that_it_is_registered() -> None:
     files = {"/proc/cpuinfo": POWER, "/proc/misc": "232 kvm\n"}
     assert ask(files, kvm=kvm_module.NESTED_NOT_EXPOSED("EINVAL")).outcome is module.NESTING_NOT_EXPOSED
