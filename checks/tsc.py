@@ -62,7 +62,7 @@ def tsc(host: Host, run: Run) -> Finding:
         return NOT_APPLICABLE(f"{machine} has no time stamp counter")
     flags: frozenset[str] = next(iter(info.flags.values()), frozenset())
     current, known = text(host, CURRENT).strip(), text(host, KNOWN).split()
-    if not flags or not current or (known and current not in known):
+    if not flags or len(current.split()) != 1 or (known and current not in known):
         return UNREADABLE(f"{CURRENT if flags else CPUINFO} tells nothing")
     evidence = {CPUINFO: " ".join(sorted(STEADY & flags)), CURRENT: current}
     if not flags >= STEADY:

@@ -135,7 +135,9 @@ def test_signals_are_at_their_defaults(plugin) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    assert message == "SigIgn: 0000000000000000"
+    bits = int(message.removeprefix("SigIgn: "), 16)
+    # Those that the C library keeps for itself (signal(7)) nobody can set, nor then take back.
+    assert [number for number in signal.valid_signals() if bits >> (number - 1) & 1] == []
 
 
 ELF_MACHINE = int.from_bytes(Path(sys.executable).read_bytes()[18:20], sys.byteorder)
