@@ -55,7 +55,7 @@ def verdict(plane: ControlPlane, *, after: str = "") -> Any:
         finished = "preflightCheckPassed" in summary and summary["preflightCheckName"] != after
         return summary if finished else None
 
-    return until(look, "a verdict")
+    return until(look, "a verdict", seconds=60)
 
 
 def test_from_installation_to_the_verdict_and_back(plane: ControlPlane, tmp_path: Path) -> None:
