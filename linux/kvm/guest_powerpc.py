@@ -99,7 +99,7 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     )
 
 
-def repeat(vcpu: VCPU) -> int:  # noqa: ARG001
+def repeat(vcpu: VCPU) -> int:  # noqa: ARG001 -- as every guest's
     """Has the guest make its second hypercall again and again, which it does by itself."""
     return uapi.EXIT_PAPR_HCALL
 

@@ -64,7 +64,7 @@ def run(vm: VM, vcpu: VCPU, expired: Callable[[], bool], *, code: bytes = CODE) 
     return f"a guest's real-mode code wrote {value:#06x} to port {PORT:#x} and halted, as it must"
 
 
-def repeat(vcpu: VCPU) -> int:  # noqa: ARG001
+def repeat(vcpu: VCPU) -> int:  # noqa: ARG001 -- as every guest's
     """Has the guest write to its port again and again: a vCPU that halted goes on behind the instruction."""
     return uapi.EXIT_IO
 

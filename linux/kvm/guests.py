@@ -43,5 +43,5 @@ def repeating(machine: str) -> Repeat | None:
     return repeat
 
 
-def _none(vm: VM, vcpu: VCPU, expired: Callable[[], bool]) -> str:  # noqa: ARG001
+def _none(vm: VM, vcpu: VCPU, expired: Callable[[], bool]) -> str:  # noqa: ARG001 -- as every guest
     raise NoGuestError(f"there is no guest for {vm.requests.machine}")

@@ -71,10 +71,10 @@ def test_emulation(
 
 def test_a_directory_of_path_that_is_not_for_us_is_passed_over() -> None:
     class Searching(MemoryHost):
-        program_directories = ("/root/bin",)
+        program_directories = ("/home/admin/bin",)
 
     host = Searching({"/proc/cpuinfo": machines.x86(), QEMU: ""})
-    host.conversations = {"/root/bin/qemu-system-x86_64": fail(errno.EACCES), QEMU: GOOD}
+    host.conversations = {"/home/admin/bin/qemu-system-x86_64": fail(errno.EACCES), QEMU: GOOD}
     assert emulation(host, Run(findings=BROKEN)).outcome is module.EMULATION_AVAILABLE
 
 
