@@ -161,17 +161,23 @@ class ControlPlane:
         Raises:
             ControlPlaneError: It failed; the message has its standard error.
         """
+        done = self.run_kubectl(*arguments, stdin=stdin, kubeconfig=kubeconfig)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise ControlPlaneError(f"kubectl {' '.join(map(str, arguments))}: {said}")
+        return done.stdout
+
+    def run_kubectl(
+        self, *arguments: str | Path, stdin: str | None = None, kubeconfig: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs kubectl as `kubectl` does; returns its exit status and all that it printed, warnings too."""
         command = [
             self._programs["kubectl"],
             f"--kubeconfig={kubeconfig or self.kubeconfig}",
             f"--cache-dir={self.directory / 'kubectl-cache'}",
             *arguments,
         ]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            said = (done.stderr or done.stdout).strip()
-            raise ControlPlaneError(f"kubectl {' '.join(map(str, arguments))}: {said}")
-        return done.stdout
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
     def get_json(self, *arguments: str) -> dict[str, object]:
         """Runs `kubectl get ... -o json`.
