@@ -44,17 +44,6 @@ def enabled(lab: ControllerLab) -> ControllerLab:
     return lab
 
 
-def test_the_singleton_is_made_switched_off(lab: ControllerLab):
-    lab.start()
-    lab.installed()
-    runtime = lab.runtime()
-    assert runtime["spec"] == {"enabled": False, "useEmulation": False}
-    status = lab.status()
-    assert status["enabled"] is False
-    assert status["ready"] is False
-    assert lab.daemon_set() == {}
-
-
 def test_enabling_goes_from_rollout_to_verdict(lab: ControllerLab):
     lab.add_node("w1")
     lab.add_node("w2")

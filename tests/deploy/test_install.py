@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from controlplane import ControlPlane, ControlPlaneError
+from controlplane import ControlPlane
 
 import cluster.resources as names
 
@@ -70,27 +70,6 @@ def test_every_field_is_described(installed: ControlPlane) -> None:
     assert undescribed == []
 
 
-def test_an_empty_runtime_is_off_and_its_columns_are_those_of_the_specification(
-    no_runtime: ControlPlane,
-) -> None:
-    _, made = no_runtime.request("POST", names.VM_RUNTIMES.path(), RUNTIME)
-
-    assert made["spec"] == {"enabled": False, "useEmulation": False}
-    header, row = no_runtime.kubectl("get", "vmruntime").splitlines()
-    assert header.split() == ["NAME", "AGE", "ENABLED", "READY", "PREFLIGHTCHECK"]
-    assert row.split()[0] == "vmruntime"
-    assert row.split()[2:] == ["false"]
-
-
-def test_a_second_runtime_is_refused(no_runtime: ControlPlane) -> None:
-    other = {**RUNTIME, "metadata": {"name": "another"}}
-
-    status, answer = no_runtime.request("POST", names.VM_RUNTIMES.path(), other)
-
-    assert status == 422
-    assert "there is one VMRuntime in a cluster, and its name is vmruntime" in answer["message"]
-
-
 @pytest.mark.parametrize(
     ("value", "accepted"),
     [
@@ -112,52 +91,6 @@ def test_minimum_of_passed_nodes(no_runtime: ControlPlane, value: int | str, acc
     assert (status, "minPassedNodes" in answer.get("message", "")) == (
         (201, False) if accepted else (422, True)
     )
-
-
-def test_fields_of_the_original_that_we_lack_are_pruned_with_a_warning(no_runtime: ControlPlane) -> None:
-    body = {**RUNTIME, "spec": {"enabled": False, "enableGPU": True, "storage": {"defaultStorageClass": "x"}}}
-
-    no_runtime.kubectl("create", "--validate=warn", "-f", "-", stdin=json.dumps(body))
-
-    assert no_runtime.get_json("vmruntime", "vmruntime")["spec"] == {"enabled": False, "useEmulation": False}
-
-
-@pytest.mark.parametrize("spec", [{}, {"spec": {}}])
-def test_a_check_needs_only_a_name_and_shows_its_verdict(
-    installed: ControlPlane, spec: dict[str, object]
-) -> None:
-    path = names.CHECKS.path(namespace="vm-system")
-    status, made = installed.request("POST", path, {**CHECK, **spec})
-    name = CHECK["metadata"]["name"]
-    try:
-        assert (status, made.get("spec"), "status" in made) == (201, spec.get("spec"), False)
-        header, row = installed.kubectl("get", "vmruntimepfc", "-n", "vm-system", name).splitlines()
-        assert (header.split(), len(row.split())) == (["NAME", "PASS", "AGE"], 2)
-        verdict = {
-            "pass": False,
-            "checks": {
-                "n1": {
-                    "passed": False,
-                    "results": [
-                        {"checkName": "CPU", "passed": True, "status": "Pass", "reason": "FlagPresent"},
-                        {
-                            "checkName": "KVM",
-                            "passed": False,
-                            "status": "Fail",
-                            "reason": "DeviceMissing",
-                            "message": "/dev/kvm: No such file or directory\nmknod /dev/kvm c 10 232",
-                        },
-                    ],
-                }
-            },
-        }
-        patch = f"{path}/{name}/status"
-        code, changed = installed.request("PATCH", patch, {"status": verdict})
-        assert (code, changed["status"]) == (200, verdict)
-        row = installed.kubectl("get", "vmruntimepfc", "-n", "vm-system", name).splitlines()[1]
-        assert row.split()[:2] == [name, "false"]
-    finally:
-        installed.request("DELETE", f"{path}/{name}")
 
 
 def test_node_preflights_columns(installed: ControlPlane) -> None:
@@ -204,24 +137,7 @@ def test_the_map_of_nodes_is_atomic_in_managed_fields(installed: ControlPlane) -
         installed.request("DELETE", f"{path}/atomic")
 
 
-def test_more_than_ten_failures_are_refused(installed: ControlPlane) -> None:
-    path = names.CHECKS.path(namespace="vm-system")
-    check = {**CHECK, "metadata": {"name": "eleven", "namespace": "vm-system"}}
-    failures = {f"n{number}": {"results": []} for number in range(11)}
-    try:
-        installed.request("POST", path, check)
-        status, _ = installed.request("PATCH", f"{path}/eleven/status", {"status": {"failures": failures}})
-        assert status == 422
-    finally:
-        installed.request("DELETE", f"{path}/eleven")
-
-
 def test_the_namespace_admits_the_agents_pods(installed: ControlPlane) -> None:
     labels = installed.get_json("namespace", "vm-system")["metadata"]["labels"]
 
     assert labels["pod-security.kubernetes.io/enforce"] == "privileged"
-
-
-def test_what_kubectl_refuses_is_told(no_runtime: ControlPlane) -> None:
-    with pytest.raises(ControlPlaneError, match="unknown field"):
-        no_runtime.kubectl("create", "-f", "-", stdin=json.dumps({**RUNTIME, "spec": {"enableGPU": True}}))
