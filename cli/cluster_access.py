@@ -1,6 +1,7 @@
-"""What the commands for a cluster share: the kubeconfig option, a client, and errors as one line."""
+"""What the commands for a cluster share: the options that name it, a client, and errors as one line."""
 
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
@@ -20,9 +21,10 @@ class NotDoneError(Exception):
     """What was asked was not done; its text is the one line that a person sees, and the exit status is 1."""
 
 
-def kubeconfig_option(parser: Parser) -> None:
-    """Adds ``--kubeconfig``; without it, ``$KUBECONFIG`` and then the usual default count."""
+def cluster_options(parser: Parser) -> None:
+    """Adds ``--kubeconfig`` and ``--context``; without them, what kubectl would take counts."""
     parser.option("--kubeconfig", str, default="", metavar="FILE", help=KUBECONFIG_HELP)
+    parser.option("--context", str, default="", metavar="NAME", help="context of the kubeconfig")
 
 
 def not_installed() -> NotDoneError:
@@ -34,8 +36,8 @@ def not_installed() -> NotDoneError:
 
 
 @contextmanager
-def connection(kubeconfig: str) -> Iterator[Client]:
-    """Yields a client of the cluster that a kubeconfig names.
+def connection(options: Namespace) -> Iterator[Client]:
+    """Yields a client of the cluster that `cluster_options` name.
 
     Raises:
         UsageError: The kubeconfig cannot be used.
@@ -45,10 +47,9 @@ def connection(kubeconfig: str) -> Iterator[Client]:
     from cluster.kubeconfig import load
 
     try:
-        credentials = load(kubeconfig or None)
+        client = Client(load(options.kubeconfig or None, context=options.context or None))
     except CredentialsError as error:
         raise UsageError(str(error)) from error
-    client = Client(credentials)
     try:
         yield client
     except ApiError as error:

@@ -107,6 +107,10 @@ def entry() -> None:
     except OSError as error:
         complain(PROGRAM, f"standard output: {error.strerror}")
         status = status or 1
+    if "cluster.kubeconfig" in sys.modules:
+        sys.exit(
+            status
+        )  # at its end the kubernetes package removes the files that a kubeconfig's keys are in
     os._exit(status)
 
 

@@ -7,8 +7,8 @@ from cli.cluster_access import (
     FAILED,
     NO_VERDICT,
     NotDoneError,
+    cluster_options,
     connection,
-    kubeconfig_option,
     not_installed,
     say,
     wait_until,
@@ -60,11 +60,11 @@ def main(program: str, words: Sequence[str]) -> int:
 def enable(program: str, words: Sequence[str]) -> int:
     """Switches the VM runtime on, and with ``--wait`` waits for the first check's verdict."""
     parser = Parser(program, "Lets virtual machines be created once the nodes' preflight check has passed.")
-    kubeconfig_option(parser)
+    cluster_options(parser)
     parser.flag("--wait", help="wait for the verdict of the first check")
     parser.option("--timeout", duration, default=720.0, metavar="SECONDS", help="longest wait")
     options = parser.parse_args(words)
-    with connection(options.kubeconfig) as client:
+    with connection(options) as client:
         runtime = current(client)
         if flag(runtime, "spec", "enabled"):
             cut_off = text(runtime, "metadata", "annotations", DISABLING_ANNOTATION) == "true"
@@ -103,11 +103,11 @@ def wait_for_verdict(client: Client, generation: int, timeout: float) -> int:
 def disable(program: str, words: Sequence[str]) -> int:
     """Switches the VM runtime off; virtual machines are deleted only if that was said."""
     parser = Parser(program, "Switches the VM runtime off. Virtual machines are deleted only if you say so.")
-    kubeconfig_option(parser)
+    cluster_options(parser)
     parser.flag("--force", help="delete all virtual machines first", typed=True)
     parser.option("--timeout", duration, default=600.0, metavar="SECONDS", help="longest wait")
     options = parser.parse_args(words)
-    with connection(options.kubeconfig) as client:
+    with connection(options) as client:
         runtime = current(client)
         if not (flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")):
             raise NotDoneError("the VM runtime is already disabled")

@@ -7,8 +7,8 @@ from cli.cluster_access import (
     FAILED,
     NO_VERDICT,
     NotDoneError,
+    cluster_options,
     connection,
-    kubeconfig_option,
     not_installed,
     say,
     wait_until,
@@ -35,12 +35,12 @@ def main(program: str, words: Sequence[str]) -> int:
         raise UsageError("say 'check vmruntimepfc'")
     program = f"{program} vmruntimepfc"
     parser = Parser(program, "Checks every node of a cluster now and waits for the verdict.")
-    kubeconfig_option(parser)
+    cluster_options(parser)
     parser.option("--timeout", duration, default=720.0, metavar="SECONDS", help="longest wait")
     options = parser.parse_args(words[1:])
     name = f"vmruntime-preflight-check-manual-{uuid.uuid4().hex[:8]}"
     try:
-        with connection(options.kubeconfig) as client:
+        with connection(options) as client:
             body = {
                 "apiVersion": CHECKS.api_version,
                 "kind": CHECKS.kind,

@@ -13,11 +13,12 @@ from cluster.credentials import Credentials
 from cluster.errors import CredentialsError, one_line
 
 
-def load(path: str | None = None) -> Credentials:
-    """Reads a kubeconfig's current context.
+def load(path: str | None = None, *, context: str | None = None) -> Credentials:
+    """Reads a context of a kubeconfig.
 
     Args:
         path: The file; None for ``$KUBECONFIG``, which may list several, and then ``~/.kube/config``.
+        context: The context's name; None for the current one.
 
     Returns:
         Credentials whose ``authorization`` renews a token of an exec plugin or of OIDC when it expires.
@@ -38,9 +39,11 @@ def load(path: str | None = None) -> Credentials:
     logging.getLogger().addHandler(heard)
     try:
         config.load_kube_config(  # type: ignore[no-untyped-call]  # the package is typed in part only
-            files, client_configuration=configuration, persist_config=False
+            files, context=context, client_configuration=configuration, persist_config=False
         )
     except (config.ConfigException, OSError, ValueError, YAMLError) as error:
+        if context and "contexts list" in str(error):
+            raise CredentialsError(f"{files}: there is no context {one_line(context)!r}") from error
         raise CredentialsError(f"{files}: not a usable kubeconfig: {one_line(str(error))}") from error
     except Exception as error:  # the package answers junk with whatever comes to it
         raise CredentialsError(f"{files}: not a usable kubeconfig: it has another form") from error

@@ -1,5 +1,6 @@
 """The program in odd surroundings: streams that are closed, locales, variables, directories, signals."""
 
+import base64
 import json
 import os
 import shutil
@@ -9,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from program import command
+from program import command, vm_preflight
 
 JSON = command("run", "-o", "json", "--only", "Memory")
 
@@ -127,3 +128,21 @@ def test_ignored_signals() -> None:
     results = json.loads(ended.stdout)["results"]
     assert [result["checkName"] for result in results] == ["KVM", "Memory"]
     assert all(result["reason"] not in ("Crashed", "Killed", "TimedOut") for result in results)
+
+
+def test_keys_of_a_kubeconfig_do_not_stay_behind(tmp_path: Path) -> None:
+    """The kubernetes package writes what a kubeconfig holds inline into files of the temporary directory."""
+    inline = {f"client-{part}-data": base64.b64encode(b"secret").decode() for part in ("certificate", "key")}
+    kubeconfig = tmp_path / "kubeconfig"
+    parts = {
+        "clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+        "users": [{"name": "u", "user": inline}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+    }
+    kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **parts}))
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    ended = vm_preflight("enable", "vmruntime", "--kubeconfig", str(kubeconfig), TMPDIR=str(temporary))
+    assert (ended.returncode, "not usable as client certificate" in ended.stderr) == (2, True)
+    assert os.listdir(temporary) == []

@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from cluster.transport import Client
 
 def config(
     server: str = "https://10.0.0.1:6443", *, user: object = None, **cluster: object
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -43,6 +44,17 @@ def test_json_with_a_token_and_an_authority_in_a_file(tmp_path, write) -> None:
     assert found.authorization() == "Bearer abc"
     assert found.verify is True
     assert (found.cert_file, found.key_file, found.server_name, found.proxy) == ("", "", "", "")
+
+
+def test_another_context_than_the_current_one(write) -> None:
+    made = config(user={"token": "abc"})
+    made["contexts"] += [{"name": "y", "context": {"cluster": "d", "user": "u"}}]
+    made["clusters"] += [{"name": "d", "cluster": {"server": "https://10.0.0.2"}}]
+    path = write(made)
+    assert kubeconfig.load(path).server == "https://10.0.0.1:6443"
+    assert kubeconfig.load(path, context="y").server == "https://10.0.0.2"
+    with pytest.raises(CredentialsError, match="there is no context 'z'"):
+        kubeconfig.load(path, context="z")
 
 
 def test_client_certificates_as_data(write) -> None:
