@@ -80,6 +80,7 @@ class NodePreflight:
         skip: The node carries the skip label.
         use_emulation: ``spec.config.useEmulation``.
         ignored_checks: ``spec.config.ignoredChecks``.
+        kubelet_version: ``spec.kubeletVersion``, the kubelet's version last acted on; empty for none.
         run: The run that is asked for.
         status: What the agent wrote; None where it has written nothing.
     """
@@ -91,6 +92,7 @@ class NodePreflight:
     skip: bool = False
     use_emulation: bool = False
     ignored_checks: tuple[str, ...] = ()
+    kubelet_version: str = ""
     run: RunRequest | None = None
     status: NodeStatus | None = None
 
@@ -118,6 +120,7 @@ def from_object(obj: Mapping[str, object]) -> NodePreflight:
         skip=shapes.flag(obj, "spec", "skip"),
         use_emulation=shapes.flag(obj, "spec", "config", "useEmulation"),
         ignored_checks=shapes.words(obj, "spec", "config", "ignoredChecks"),
+        kubelet_version=shapes.text(obj, "spec", "kubeletVersion"),
         run=RunRequest(
             id=run_id,
             check=shapes.text(obj, "spec", "run", "check"),
@@ -151,6 +154,7 @@ def spec_body(
     skip: bool = False,
     use_emulation: bool = False,
     ignored_checks: Sequence[str] = (),
+    kubelet_version: str = "",
     run: RunRequest | None = None,
 ) -> dict[str, object]:
     """Returns the object that the controller applies for a node: owned by it, so that it goes with it.
@@ -161,6 +165,8 @@ def spec_body(
         "skip": skip,
         "config": {"useEmulation": use_emulation, "ignoredChecks": sorted(set(ignored_checks))},
     }
+    if kubelet_version:
+        spec["kubeletVersion"] = kubelet_version
     if run is not None:
         spec["run"] = {
             "id": run.id,

@@ -85,12 +85,14 @@ class Asked:
         skip: The node is skipped.
         use_emulation: VMs may run under software emulation.
         ignored_checks: Checks that do not fail the node, sorted.
+        kubelet_version: The version of the node's kubelet that counts as acted on.
         run: The run that is asked for.
     """
 
     skip: bool = False
     use_emulation: bool = False
     ignored_checks: tuple[str, ...] = ()
+    kubelet_version: str = ""
     run: RunRequest | None = None
 
 
@@ -109,6 +111,7 @@ class AskNode:
             skip=self.asked.skip,
             use_emulation=self.asked.use_emulation,
             ignored_checks=self.asked.ignored_checks,
+            kubelet_version=self.asked.kubelet_version,
             run=self.asked.run,
         )
 

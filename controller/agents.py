@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 
 from cluster.node_preflight import NodePreflight, RunRequest
-from controller import runs
+from controller import runs, upgrades
 from controller.actions import Asked, AskNode, DeleteNodePreflight
 from controller.objects import AgentPod, Check, Features, Node
 from controller.silence import Patience, asked_until
@@ -28,6 +28,7 @@ def questions(
     features: Features,
     running: Check | None,
     taking_part: Collection[str],
+    watched: bool,
     patience: Patience,
 ) -> Iterator[AskNode]:
     """Yields what is to be written so that every agent is asked what it should be.
@@ -39,6 +40,7 @@ def questions(
         features: The VMRuntime's features.
         running: The check that runs.
         taking_part: The nodes that take part in it.
+        watched: Triggers fire.
         patience: How long agents have.
     """
     for name, node in serving.items():
@@ -48,14 +50,20 @@ def questions(
         run = _run_to_keep(preflight)
         if running is not None and running.start is not None and name in taking_part:
             run = _run(running, running.start, preflight, pods.get(name), patience)
-        asked = Asked(node.skipped, features.use_emulation, features.ignored_checks, run)
+        begins = upgrades.begins(running, taking_part, preflight)
+        version = upgrades.noted(node, preflight, begins=begins, watched=watched)
+        asked = Asked(node.skipped, features.use_emulation, features.ignored_checks, version, run)
         if preflight is None or asked != _asked(preflight):
             yield AskNode(node, asked)
 
 
 def _asked(preflight: NodePreflight) -> Asked:
     return Asked(
-        preflight.skip, preflight.use_emulation, tuple(sorted(set(preflight.ignored_checks))), preflight.run
+        preflight.skip,
+        preflight.use_emulation,
+        tuple(sorted(set(preflight.ignored_checks))),
+        preflight.kubelet_version,
+        preflight.run,
     )
 
 

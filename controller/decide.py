@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from cluster.node_preflight import NodePreflight
 from cluster.resources import NAMESPACE
 from cluster.shapes import flag, text
-from controller import actions, agents, ready, retention, runs, triggers
+from controller import actions, agents, ready, retention, runs, triggers, upgrades
 from controller.actions import Action, Announcement
 from controller.conditions import without_messages
 from controller.objects import AgentPod, Check, DaemonSet, Memory, Node, Runtime, WireObject, condition
@@ -21,6 +21,7 @@ from controller.silence import Patience
 from controller.status import AGENTS_ROLLED_OUT, Rollout, status
 from controller.switch import VMs, must_ask_for_vms, position
 from controller.triggers import automatic, trigger_of
+from controller.upgrades import Upgrade
 
 ONE_SECOND = timedelta(seconds=1)
 """Resolution of a creationTimestamp: of two checks of one second the latest is told by name
@@ -57,6 +58,8 @@ class World:
         nodes: Every node, by name.
         preflights: Every NodePreflight, by node.
         pods: The agent's pod on each node.
+        api_server_version: The API server's version; empty for unknown.
+        upgrade: The upgrade under way at the look before.
         daemon_set: The agents' DaemonSet.
         manifest: The agents' manifest.
         vms: Whether virtual machines exist, where that matters.
@@ -75,6 +78,8 @@ class World:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     preflights: Mapping[str, NodePreflight] = field(default_factory=dict)
     pods: Mapping[str, AgentPod] = field(default_factory=dict)
+    api_server_version: str = ""
+    upgrade: Upgrade | None = None
     daemon_set: DaemonSet | None = None
     manifest: Manifest = field(default_factory=Manifest)
     vms: VMs = VMs.NONE
@@ -95,11 +100,13 @@ class Decision:
         actions: What to do now.
         look_again: When to look again though nothing changed; None where nothing is waited for.
         unserved: Some node that takes part has no agent.
+        upgrade: The upgrade under way.
     """
 
     actions: tuple[Action, ...] = ()
     look_again: datetime | None = None
     unserved: bool = False
+    upgrade: Upgrade | None = None
 
 
 def decide(world: World) -> Decision:
@@ -121,8 +128,12 @@ class _Look:
         self.serving = those_that_fit(template, world.nodes.values())
         self.taking_part = {name: node for name, node in self.serving.items() if not node.skipped}
         self.current = runs.current(world.checks)
-        self.after = self._memory_after()
+        self.in_run = runs.participants(self.current, self.serving) if self.current else {}
         self.deadlines: list[datetime] = []
+        self.watched = runtime.enabled and self.position.in_force and self.memory.enabled
+        self.covered = triggers.is_about_to_start(self.memory, world.checks)
+        self.upgrade = self._upgrade()
+        self.after = self._memory_after()
 
     def decision(self) -> Decision:
         """Decides on every object."""
@@ -140,17 +151,38 @@ class _Look:
         )
         if must_ask_for_vms(self.runtime) and self.position.in_force:
             self.deadlines.append(self.world.now + LOOK_AGAIN_FOR_VMS)
-        return Decision(todo, min(self.deadlines, default=None), bool(rollout.missing))
+        return Decision(todo, min(self.deadlines, default=None), bool(rollout.missing), self.upgrade)
+
+    def _upgrade(self) -> Upgrade | None:
+        """The upgrade that is waited for, until it is quiet."""
+        if not self.watched or self.covered:
+            return None
+        found = upgrades.changes(
+            self.memory,
+            self.world.api_server_version,
+            self.serving.values(),
+            self.world.preflights,
+            running=self.current,
+            taking_part=self.in_run,
+        )
+        return upgrades.seen(self.world.upgrade, found, self.world.now)
 
     def _memory_after(self) -> Memory:
         nodes = tuple(self.world.nodes.values())
         in_force = self.position.in_force
+        upgraded = False
+        if self.upgrade is not None:
+            due = self.upgrade.due(self.world.patience)
+            upgraded = due <= self.world.now
+            if not upgraded:
+                self.deadlines.append(due)
         fired = triggers.fired(
             self.memory,
             enabled=self.runtime.enabled,
             in_force=in_force,
             features=self.runtime.features,
             nodes=nodes,
+            upgraded=upgraded,
         )
         after = triggers.remember(
             self.memory,
@@ -159,12 +191,13 @@ class _Look:
             features=self.runtime.features,
             nodes=nodes,
         )
-        return replace(
-            after,
-            pending=triggers.pending(
-                fired, self.memory, self.world.checks, in_force=in_force, new_name=self.world.new_name
-            ),
+        pending = triggers.pending(
+            fired, self.memory, self.world.checks, in_force=in_force, new_name=self.world.new_name
         )
+        acted_on = self.memory.api_server_version
+        if not acted_on or not self.watched or self.covered or pending is not None:
+            acted_on = self.world.api_server_version or acted_on
+        return replace(after, pending=pending, api_server_version=acted_on)
 
     def _rollout(self) -> Rollout:
         world = self.world
@@ -307,6 +340,7 @@ class _Look:
             self.world.pods,
             features=self.runtime.features,
             running=current,
-            taking_part=runs.participants(current, self.serving) if current else (),
+            taking_part=self.in_run,
+            watched=self.watched,
             patience=self.world.patience,
         )

@@ -21,6 +21,7 @@ from controller.observe import Observed
 from controller.reconciler import Reconciler
 from controller.rollout import Rollout
 from controller.silence import Patience
+from controller.versions import ApiServerVersion
 from daemon import http
 from daemon.address import Address
 
@@ -66,7 +67,14 @@ def run(
     metrics = Metrics(version("vm-preflight"))
     wake = threading.Event()
     limited = client.limited(timeout=CALL_TIMEOUT)
-    observed = Observed(limited, namespace=namespace, on_change=wake.set, on_restart=metrics.watch_restarted)
+    patience = patience or Patience()
+    api_server_version = ApiServerVersion(limited, _now, every=patience.versions, quiet=patience.quiet)
+
+    def restarted(resource: str) -> None:
+        metrics.watch_restarted(resource)
+        api_server_version.ask_again()
+
+    observed = Observed(limited, namespace=namespace, on_change=wake.set, on_restart=restarted)
     leader = _Leader(
         limited,
         observed=observed,
@@ -74,7 +82,8 @@ def run(
         namespace=namespace,
         agent_manifest=agent_manifest,
         agent_image=agent_image or "",
-        patience=patience or Patience(),
+        api_server_version=api_server_version,
+        patience=patience,
         wake=wake,
     )
     server = http.serve(
@@ -110,6 +119,7 @@ class _Leader:
         namespace: str,
         agent_manifest: str,
         agent_image: str,
+        api_server_version: ApiServerVersion,
         patience: Patience,
         wake: threading.Event,
     ) -> None:
@@ -119,6 +129,7 @@ class _Leader:
         self._namespace = namespace
         self._manifest = agent_manifest
         self._image = agent_image
+        self._api_server_version = api_server_version
         self._patience = patience
         self._wake = wake
         self._reconciler: Reconciler | None = None
@@ -172,6 +183,7 @@ class _Leader:
             observed=self._observed,
             effects=effects,
             rollout=rollout,
+            api_server_version=self._api_server_version,
             metrics=self._metrics,
             namespace=self._namespace,
             patience=self._patience,

@@ -4,6 +4,7 @@ Objects are written by people and by other programs, so a field of the wrong typ
 a decision needs is kept: the caches of a large cluster hold these, not the objects.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,8 @@ WireObject = Mapping[str, object]
 NOTHING: WireObject = {}
 DEFAULT_IMAGE_FORMAT = "raw"
 ALL_NODES = "100%"
+MAX_VERSION = 253
+"""Characters of a version: its bound in the schemas of VMRuntime and NodePreflight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Node:
         taints: Its taints.
         ready: Whether its condition Ready is True.
         trouble: What the condition Ready says where it is not True.
+        kubelet_version: Its kubelet's version; empty before the kubelet has told it.
     """
 
     meta: Meta
@@ -81,6 +85,7 @@ class Node:
     taints: tuple[Taint, ...] = ()
     ready: bool = True
     trouble: str = ""
+    kubelet_version: str = ""
 
     @property
     def name(self) -> str:
@@ -106,6 +111,7 @@ def node(wire: WireObject) -> Node:
         ),
         ready=text(ready, "status") == "True",
         trouble=trouble or "its kubelet has not reported yet",
+        kubelet_version=sys.intern(text(wire, "status", "nodeInfo", "kubeletVersion")[:MAX_VERSION]),
     )
 
 
@@ -382,12 +388,14 @@ class Memory:
         enabled_generation: The VMRuntime's generation when it was last switched on; 0 for never.
         features: The features last acted on; None before the first look.
         skipped: Unique ids of the nodes that were skipped at the last look; None before the first.
+        api_server_version: The API server's version last acted on; empty before it was known.
         pending: The automatic check to be created.
     """
 
     enabled: bool = False
     enabled_generation: int = 0
     features: Features | None = None
+    api_server_version: str = ""
     skipped: frozenset[str] | None = None
     pending: Pending | None = None
 
@@ -401,6 +409,7 @@ def memory(status: WireObject) -> Memory:
         enabled=flag(status, "enabled"),
         enabled_generation=number(status, "enabledGeneration"),
         features=_features_acted_on(seen),
+        api_server_version=text(seen, "apiServerVersion"),
         skipped=frozenset(words(seen, "skippedNodes")) if "skippedNodes" in seen else None,
         pending=Pending(name, trigger) if name and trigger else None,
     )

@@ -32,6 +32,8 @@ from controller.rollout import Rollout
 from controller.silence import Patience
 from controller.switch import VMs, gate_is_open, must_ask_for_vms
 from controller.transitions import transitions, verdicts
+from controller.upgrades import Upgrade
+from controller.versions import ApiServerVersion
 
 log = structlog.get_logger()
 
@@ -49,6 +51,7 @@ class Reconciler:
         observed: Caches.
         effects: Does actions.
         rollout: The agents' DaemonSet.
+        api_server_version: The API server's version.
         metrics: What is counted.
         namespace: The namespace of the checks and the agents.
         wake: Set when something changed or the loop is to end.
@@ -65,6 +68,7 @@ class Reconciler:
         observed: Observed,
         effects: Effects,
         rollout: Rollout,
+        api_server_version: ApiServerVersion,
         metrics: Metrics,
         namespace: str,
         wake: threading.Event,
@@ -77,6 +81,7 @@ class Reconciler:
         self._observed = observed
         self._effects = effects
         self._rollout = rollout
+        self._api_server_version = api_server_version
         self._metrics = metrics
         self._namespace = namespace
         self._patience = patience or Patience()
@@ -88,6 +93,7 @@ class Reconciler:
         self._new_id = new_id
         self._wake = wake
         self._unserved_since: datetime | None = None
+        self._upgrade: Upgrade | None = None
         self._some_vms: tuple[datetime, str] | None = None
         self._written: dict[str, datetime] = {}
         self._verdicts: dict[str, bool] | None = None
@@ -149,6 +155,8 @@ class Reconciler:
             nodes=self._observed.nodes(),
             preflights=self._observed.preflights.items(),
             pods=self._observed.pods(),
+            api_server_version=self._api_server_version.look(changed=self._upgrade is not None),
+            upgrade=self._upgrade,
             daemon_set=daemon_set,
             manifest=self._rollout.look(daemon_set),
             vms=found,
@@ -199,6 +207,7 @@ class Reconciler:
     def _note(self, world: World, decision: Decision) -> None:
         """Keeps what the next look needs, and what people and Prometheus see."""
         self._unserved_since = (self._unserved_since or world.now) if decision.unserved else None
+        self._upgrade = decision.upgrade
         template = world.daemon_set.template if world.daemon_set else world.manifest.template
         serving = those_that_fit(template, world.nodes.values())
         self._metrics.states(

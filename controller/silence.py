@@ -23,12 +23,18 @@ class Patience:
         rollout: For an agent that is still being rolled out, from the check's start.
         progress: Between two writes of a running check's status.
         idle: Longest time between two looks: the manifest is a file, and nobody tells when it changes.
+        quiet: After the last change of a version, before an upgrade is acted on.
+        upgrade: After the first change of a version, at the latest.
+        versions: Between two questions for the API server's version.
     """
 
     answer: timedelta = timedelta(seconds=120)
     rollout: timedelta = timedelta(minutes=10)
     progress: timedelta = timedelta(seconds=5)
     idle: timedelta = timedelta(seconds=10)
+    quiet: timedelta = timedelta(seconds=60)
+    upgrade: timedelta = timedelta(minutes=10)
+    versions: timedelta = timedelta(seconds=60)
 
 
 def asked_until(pod: AgentPod | None, start: datetime, patience: Patience) -> datetime:

@@ -78,6 +78,7 @@ def status(
         "observedGeneration": runtime.meta.generation,
         "lastActedOn": {
             **({"features": memory.features.to_dict()} if memory.features else {}),
+            **({"apiServerVersion": memory.api_server_version} if memory.api_server_version else {}),
             **({"skippedNodes": sorted(memory.skipped)} if memory.skipped is not None else {}),
         },
         "conditions": merge(conditions, runtime.status, generation=runtime.meta.generation, now=now),

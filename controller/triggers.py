@@ -6,7 +6,7 @@ check is created afterwards, under that name, as often as it takes.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from enum import StrEnum
 
@@ -41,7 +41,13 @@ def automatic(check: Check) -> bool:
 
 
 def fired(
-    memory: Memory, *, enabled: bool, in_force: bool, features: Features, nodes: Iterable[Node]
+    memory: Memory,
+    *,
+    enabled: bool,
+    in_force: bool,
+    features: Features,
+    nodes: Iterable[Node],
+    upgraded: bool,
 ) -> Trigger | None:
     """Tells what happened since ``memory`` that asks for a check.
 
@@ -51,6 +57,7 @@ def fired(
         in_force: Whether the runtime is on, after the switch was decided on.
         features: The VMRuntime's features.
         nodes: Every node of the cluster.
+        upgraded: Versions changed, and are quiet again (`controller.upgrades`).
     """
     if not (enabled and in_force):
         return None
@@ -61,7 +68,7 @@ def fired(
     skipped = memory.skipped or frozenset()
     if any(node.meta.uid in skipped and not node.skipped for node in nodes):
         return Trigger.SKIP_LABEL_REMOVED
-    return None
+    return Trigger.CLUSTER_UPGRADED if upgraded else None
 
 
 def remember(
@@ -85,6 +92,13 @@ def to_create(memory: Memory, checks: Iterable[Check]) -> Pending | None:
     return None if any(check.name == waiting.name for check in checks) else waiting
 
 
+def is_about_to_start(memory: Memory, checks: Collection[Check]) -> bool:
+    """Tells whether an automatic check is still to start, so that it finds whatever changes until then."""
+    return to_create(memory, checks) is not None or any(
+        automatic(check) and check.start is None and not check.finished for check in checks
+    )
+
+
 def pending(
     trigger: Trigger | None, memory: Memory, checks: Iterable[Check], *, in_force: bool, new_name: str
 ) -> Pending | None:
@@ -106,7 +120,6 @@ def pending(
     waiting = to_create(memory, checks)
     if trigger is None or waiting is not None:
         return waiting
-    unstarted = any(automatic(check) and check.start is None and not check.finished for check in checks)
-    if unstarted and trigger is not Trigger.ENABLED:
+    if trigger is not Trigger.ENABLED and is_about_to_start(memory, checks):
         return None
     return Pending(new_name, trigger.value)

@@ -17,6 +17,7 @@ from controller.decide import Decision, Manifest, World, decide
 from controller.objects import AgentPod, Meta
 from controller.silence import Patience
 from controller.switch import VMs
+from controller.upgrades import Upgrade
 
 Wire = dict[str, object]
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,6 +33,7 @@ class ClusterModel:
         created: Names of all checks that were ever created, by whomever.
         writes: How many writes the controller made.
         patience: How long nodes are waited for.
+        api_server_version: What the API server tells.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,7 @@ class ClusterModel:
         self.created: list[str] = []
         self.writes = 0
         self.patience = Patience()
+        self.api_server_version = "v1.37.1"
         self.runtime: Wire | None = None
         self.checks: dict[str, Wire] = {}
         self.nodes: dict[str, Wire] = {}
@@ -49,6 +52,7 @@ class ClusterModel:
         self.manifest = Manifest(TEMPLATE)
         self._applied = False
         self._unserved_since: datetime | None = None
+        self._upgrade: Upgrade | None = None
         self._check_written: datetime | None = None
         self._runtime_written: datetime | None = None
         self._ids = itertools.count(1)
@@ -70,10 +74,20 @@ class ClusterModel:
         assert isinstance(metadata, dict)
         metadata["annotations"] = {name: value}
 
-    def add_node(self, name: str, *, labels: Mapping[str, str] | None = None, ready: bool = True) -> None:
+    def add_node(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ready: bool = True,
+        version: str = "v1.37.1",
+    ) -> None:
         self.nodes[name] = {
             "metadata": {**self._metadata(name), "labels": {**LINUX, **(labels or {})}},
-            "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
+            "status": {
+                "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
+                "nodeInfo": {"kubeletVersion": version},
+            },
         }
 
     def remove_node(self, name: str) -> None:
@@ -81,6 +95,12 @@ class ClusterModel:
         del self.nodes[name]
         self.preflights.pop(name, None)
         self.pods.pop(name, None)
+
+    def upgrade(self, name: str, version: str) -> None:
+        """A node's kubelet is another version from now on."""
+        status = self.nodes[name]["status"]
+        assert isinstance(status, dict)
+        status["nodeInfo"] = {"kubeletVersion": version}
 
     def label(self, name: str, *, skip: bool) -> None:
         metadata = self.nodes[name]["metadata"]
@@ -133,6 +153,8 @@ class ClusterModel:
             nodes={name: objects.node(wire) for name, wire in self.nodes.items()},
             preflights={name: node_preflight.from_object(wire) for name, wire in self.preflights.items()},
             pods=dict(self.pods),
+            api_server_version=self.api_server_version,
+            upgrade=self._upgrade,
             daemon_set=daemon_set,
             manifest=Manifest(
                 self.manifest.template, self.manifest.trouble, self._applied and daemon_set is not None
@@ -149,11 +171,13 @@ class ClusterModel:
         """Decides without doing anything."""
         decision = decide(self.world())
         self._unserved_since = (self._unserved_since or self.now) if decision.unserved else None
+        self._upgrade = decision.upgrade
         return decision
 
     def restart(self) -> None:
         """The controller's process ends and another begins: what it kept in memory is lost."""
         self._unserved_since = self._check_written = self._runtime_written = None
+        self._upgrade = None
         self._applied = False
 
     def settle(self, *, crash_after: Iterable[int] = ()) -> None:

@@ -207,7 +207,14 @@ class ControllerLab:
         body = {"apiVersion": CHECKS.api_version, "kind": CHECKS.kind, "metadata": {"name": name}}
         self.client.create(CHECKS.path(namespace=NAMESPACE), body)
 
-    def add_node(self, name: str, *, labels: Mapping[str, str] | None = None, ready: bool = True) -> None:
+    def add_node(
+        self,
+        name: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        ready: bool = True,
+        version: str = "v1.37.1",
+    ) -> None:
         self.client.create(
             NODES.path(),
             {
@@ -221,7 +228,13 @@ class ControllerLab:
             "reason": "KubeletReady" if ready else "KubeletNotReady",
             "message": "" if ready else "container runtime is down",
         }
-        self.client.patch(NODES.path(name, subresource="status"), {"status": {"conditions": [kubelet]}})
+        status = {"conditions": [kubelet], "nodeInfo": {"kubeletVersion": version}}
+        self.client.patch(NODES.path(name, subresource="status"), {"status": status})
+
+    def upgrade(self, name: str, version: str) -> None:
+        """A node's kubelet is of another version from now on."""
+        status = {"nodeInfo": {"kubeletVersion": version}}
+        self.client.patch(NODES.path(name, subresource="status"), {"status": status})
 
     def label(self, name: str, *, skip: bool) -> None:
         labels = {SKIP_LABEL: "" if skip else None}
