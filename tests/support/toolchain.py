@@ -2,7 +2,10 @@
 
 A program is looked for in `KUBEBUILDER_ASSETS` (the field's convention), on PATH, and in a cache directory
 whose name carries a hash of the versions. `tests/support/tools/<dir>/` names packages and locks versions. Run
-as a program it builds all of them.
+as a program it finds or builds what `make test` needs.
+
+The programs of a whole cluster (realcluster.py) are always `built`: a kubelet must fit its API server, and a
+program of the same name on PATH may be an old one, or another (iproute2 has a `bridge` too).
 """
 
 import fcntl
@@ -25,12 +28,56 @@ INSTALL = (
     "KUBEBUILDER_ASSETS to a directory that has them (sigs.k8s.io/controller-runtime/tools/setup-envtest)"
 )
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
+NODE = (
+    "kube-scheduler",
+    "kubelet",
+    "containerd",
+    "containerd-shim-runc-v2",
+    "ctr",
+    "runc",
+    "bridge",
+    "host-local",
+    "loopback",
+    "pause",
+)
+"""What a whole cluster needs beside the control plane."""
 TICK_SECONDS = 20.0
 _VERSION_PACKAGE = "k8s.io/component-base/version"
 
 
 class ToolMissingError(Exception):
     """A program is not there and cannot be built; the message says what to install."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the programs of one directory are built.
+
+    Attributes:
+        cgo: Whether C is compiled too.
+        tags: Build tags.
+        link: Linker flags beside those that every program has.
+        needs: Debian packages that the build needs, for the error's message.
+    """
+
+    cgo: bool = False
+    tags: str = ""
+    link: str = ""
+    needs: str = ""
+
+
+SETTINGS = {
+    # without the snapshotters that want libraries, or a daemon, of their own (containerd: BUILDING.md)
+    "containerd": Settings(tags="no_aufs no_btrfs no_devmapper no_zfs"),
+    # its nsenter is C; static, since it is run in other machines' and containers' root directories
+    "runc": Settings(
+        cgo=True,
+        tags="netgo osusergo seccomp",
+        link="-linkmode external -extldflags -static",
+        needs="gcc libseccomp-dev pkg-config",
+    ),
+}
+"""By directory; the others have the defaults."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +97,16 @@ class Tool:
     @property
     def path(self) -> Path:
         """Where it is built to; another version of anything in it makes another directory."""
-        locked = (self.source / "go.mod").read_bytes() + (self.source / "go.sum").read_bytes()
+        files = [self.source / name for name in ("go.mod", "go.sum", "main.go")]
+        locked = b"".join(file.read_bytes() for file in files if file.exists())
+        if self.settings != Settings():
+            locked += repr(self.settings).encode()
         return cache_directory() / f"{self.source.name}-{hashlib.sha256(locked).hexdigest()[:12]}" / self.name
+
+    @property
+    def settings(self) -> Settings:
+        """How it is built."""
+        return SETTINGS.get(self.source.name, Settings())
 
     @property
     def flags(self) -> str:
@@ -59,7 +114,7 @@ class Tool:
         module = (self.source / "go.mod").read_text()
         found = re.search(r"\bk8s\.io/kubernetes v(\d+)\.(\d+)\.(\S+)", module)
         if found is None:
-            return "-s -w"
+            return f"-s -w {self.settings.link}".rstrip()
         major, minor, patch = found.groups()
         told = {
             "gitVersion": f"v{major}.{minor}.{patch}",
@@ -77,11 +132,12 @@ def cache_directory() -> Path:
 
 
 def tools() -> dict[str, Tool]:
-    """The programs that can be built, by name, read from each `tools.go`."""
-    known = {}
+    """The programs that can be built, by name: those of each `tools.go`, and our own (`main.go`)."""
+    known = {file.parent.name: Tool(file.parent.name, ".", file.parent) for file in SOURCES.glob("*/main.go")}
     for file in sorted(SOURCES.glob("*/tools.go")):
         for package in re.findall(r'^\s*_ "(.+)"$', file.read_text(), re.MULTILINE):
-            name = package.rpartition("/cmd/")[2] if "/cmd/" in package else file.parent.name
+            of_many = re.search(r"/(?:cmd|plugins/plugins/\w+)/([^/]+)$", package)
+            name = of_many[1] if of_many else file.parent.name
             known[name] = Tool(name, package, file.parent)
     return known
 
@@ -105,14 +161,27 @@ def find(name: str) -> Path:
     """
     if found := installed(name):
         return found
-    tool = tools().get(name)
-    if tool is None:
+    if name not in tools():
         raise ToolMissingError(f"{name} is not in KUBEBUILDER_ASSETS nor on PATH")
-    go = shutil.which("go")
-    if go is None:
+    if shutil.which("go") is None:
         raise ToolMissingError(
             f"{name} is not in KUBEBUILDER_ASSETS nor on PATH, and there is no Go: {INSTALL}"
         )
+    return built(name)
+
+
+def built(name: str) -> Path:
+    """Returns the path of a program of exactly our version, which is built first when it was not yet.
+
+    Raises:
+        ToolMissingError: There is no Go, or Go could not build it.
+    """
+    tool = tools()[name]
+    if tool.path.exists():
+        return tool.path
+    go = shutil.which("go")
+    if go is None:
+        raise ToolMissingError(f"{name} is built by Go, which is not here: install Go 1.26 or newer")
     tool.path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(tool.path.parent / ".lock"):
         if not tool.path.exists():
@@ -139,13 +208,14 @@ def _build(tool: Tool, go: str, clock: Callable[[], float] = time.monotonic) -> 
     os.close(descriptor)
     environment = {
         **os.environ,
-        "CGO_ENABLED": "0",
+        "CGO_ENABLED": str(int(tool.settings.cgo)),
         "GOFLAGS": "-trimpath -buildvcs=false -mod=readonly",
         "GOWORK": "off",
     }
     try:
         with tempfile.TemporaryFile() as log:
-            command = [go, "build", "-ldflags", tool.flags, "-o", name, tool.package]
+            tags, flags = tool.settings.tags, tool.flags
+            command = [go, "build", "-tags", tags, "-ldflags", flags, "-o", name, tool.package]
             with subprocess.Popen(command, cwd=tool.source, env=environment, stdout=log, stderr=log) as build:
                 while build.poll() is None:
                     try:
@@ -155,7 +225,8 @@ def _build(tool: Tool, go: str, clock: Callable[[], float] = time.monotonic) -> 
             if build.returncode != 0:
                 log.seek(0)
                 said = log.read().decode(errors="replace").strip().splitlines()[-5:]
-                raise ToolMissingError(f"{tool.name}: go build failed: {' | '.join(said)}; {INSTALL}")
+                help_ = f"it needs {tool.settings.needs}" if tool.settings.needs else INSTALL
+                raise ToolMissingError(f"{tool.name}: go build failed: {' | '.join(said)}; {help_}")
         Path(name).chmod(0o755)
         Path(name).replace(tool.path)
     finally:
@@ -168,8 +239,8 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Finds or builds every program, and prints where each is."""
-    for name in tools():
+    """Finds or builds what `make test` needs, and prints where each program is."""
+    for name in (*CONTROL_PLANE, "promtool"):
         try:
             print(f"{name}\t{find(name)}")
         except ToolMissingError as error:

@@ -1,0 +1,3 @@
+module vm-preflight.test/tools/pause
+
+go 1.26.0
