@@ -1,7 +1,6 @@
 """The cluster verbs against a real API server and a real controller, and what becomes of virtual machines."""
 
 import json
-import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -59,13 +58,6 @@ def switched_on(lab):
     lab.verdict(passed=True)
 
 
-def test_enable_says_how_to_watch(lab, run):
-    status, out, err = run("enable", "vmruntime")
-    assert (status, err) == (0, "")
-    assert f"kubectl get vmruntimepfc -n {NAMESPACE} --watch" in out
-    assert enabled(lab)
-
-
 def test_enable_waits_for_the_verdict(lab, run):
     status, out, _ = run("enable", "vmruntime", "--wait")
     assert status == 0
@@ -84,39 +76,6 @@ def test_enable_without_an_answer_in_time_is_status_3(lab, run):
     status, _, err = run("enable", "vmruntime", "--wait", timeout="1")
     assert status == 3
     assert "no verdict after 1 s" in err
-
-
-def test_enable_and_disable_twice_are_errors(lab, run):
-    status, _, err = run("disable", "vmruntime")
-    assert (status, err) == (1, "vm-preflight disable: the VM runtime is already disabled\n")
-    switched_on(lab)
-    status, _, err = run("enable", "vmruntime")
-    assert (status, err) == (1, "vm-preflight enable: the VM runtime is already enabled\n")
-
-
-@pytest.mark.parametrize("force", [(), ("--force",), ("--force=true",), ("--force=false",)])
-@pytest.mark.parametrize("annotation", [None, "true", "false"])
-def test_disable_without_virtual_machines(lab, run, force, annotation):
-    switched_on(lab)
-    annotate(lab, annotation)
-    status, out, err = run("disable", "vmruntime", *force)
-    assert (status, out, err) == (0, "VM runtime disabled.\n", "")
-    assert not enabled(lab)
-    assert not flag(lab.status(), "enabled")
-    assert DISABLING_ANNOTATION not in mapping(lab.runtime(), "metadata", "annotations")
-
-
-@pytest.mark.parametrize("annotation", [None, "false", "nonsense"])
-def test_virtual_machines_are_protected(lab, run, annotation):
-    switched_on(lab)
-    annotate(lab, annotation)
-    add_machine(lab, KUBEVIRT, "precious")
-    status, _, err = run("disable", "vmruntime")
-    assert status == 1
-    assert err.count("\n") == 1
-    assert all(word in err for word in ("default/precious", "--force=true", "kubectl delete"))
-    assert machines(lab) == {"precious"}
-    assert enabled(lab)
 
 
 def test_the_command_finishes_what_was_begun_through_the_resource(lab, run):
@@ -160,27 +119,6 @@ def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, 
     assert "no terminal to ask on: pass --force=true" in err
     assert machines(lab) == {"precious"}
     assert enabled(lab)
-
-
-@pytest.mark.parametrize(("answer", "deleted"), [(b"y\n", True), (b"n\n", False), (b"\x04", False)])
-def test_with_the_annotation_and_a_terminal_it_asks(lab, run, answer, deleted):
-    switched_on(lab)
-    annotate(lab, "true")
-    add_machine(lab, KUBEVIRT, "one")
-    ours, theirs = os.openpty()
-    words = command("disable", "vmruntime", "--kubeconfig", str(lab.plane.kubeconfig))
-    with subprocess.Popen(
-        words, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as asking:
-        os.close(theirs)
-        assert asking.stderr is not None
-        assert asking.stderr.readline() == "there is 1 virtual machine: default/one\n"
-        os.write(ours, answer)
-        _, err = asking.communicate(timeout=30)
-    os.close(ours)
-    assert (asking.returncode, enabled(lab)) == ((0, False) if deleted else (1, True)), err
-    assert machines(lab) == (set() if deleted else {"one"})
-    assert DISABLING_ANNOTATION not in mapping(lab.runtime(), "metadata", "annotations")
 
 
 def test_force_deletes_every_kind_and_disables(lab, run):
@@ -234,26 +172,6 @@ def test_a_check_in_a_cluster_without_an_installation_is_one_line(tmp_path):
         ended = vm_preflight("check", "vmruntimepfc", "--kubeconfig", str(kubeconfig))
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
     assert "install vm-preflight (kubectl apply -k deploy)" in ended.stderr
-
-
-def test_a_check_that_passes(lab, run):
-    status, out, err = run("check", "vmruntimepfc")
-    (name,) = lab.checks()
-    assert (status, out) == (0, f"{name} passed\n  1 of 1 node passed\n")
-    assert f"created {name}" in err
-
-
-def test_a_check_that_fails_tells_node_cause_and_fix(lab, run):
-    lab.agents.failing = {"n1"}
-    status, out, _ = run("check", "vmruntimepfc")
-    assert status == 1
-    lines = out.splitlines()
-    assert lines[0].endswith(" failed")
-    assert lines[1:4] == [
-        "  n1 failed",
-        "    KVM: /dev/kvm: No such file or directory",
-        "      → modprobe kvm",
-    ]
 
 
 def test_a_check_without_a_verdict_in_time_is_status_3(lab, run):
