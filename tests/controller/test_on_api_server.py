@@ -232,12 +232,9 @@ def test_events_tell_of_a_node_at_transitions_only(enabled: ControllerLab):
 
     def told() -> list[tuple[str, str]]:
         events = shapes.items(lab.client.list("/api/v1/namespaces/default/events"), "items")
-        ours = [
-            one
-            for one in events
-            if shapes.text(one, "involvedObject", "uid") == uid
-            and shapes.text(one, "source", "component") == CONTROLLER_NAME  # kube-controller-manager tells too
-        ]
+        # kube-controller-manager tells of nodes too
+        own = [one for one in events if shapes.text(one, "source", "component") == CONTROLLER_NAME]
+        ours = [one for one in own if shapes.text(one, "involvedObject", "uid") == uid]
         return sorted((shapes.text(one, "reason"), shapes.text(one, "message")) for one in ours)
 
     bad = ("NodeNotReadyForVMs", "KVM DeviceMissing; see kubectl get nodepreflight w2 -o yaml")
