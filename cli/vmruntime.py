@@ -1,6 +1,5 @@
 """``vm-preflight enable vmruntime`` and ``disable vmruntime``: the switch, as GDC's ``bmctl`` has it."""
 
-import sys
 from collections.abc import Mapping, Sequence
 
 from cli.cluster_access import (
@@ -15,16 +14,15 @@ from cli.cluster_access import (
 )
 from cli.interrupts import hangup_and_termination_interrupt
 from cli.options import Parser, UsageError, complain, duration
+from cli.vm_removal import ask, existing, refuse_or_go_on, remove_all, require_rights, told, warn_of_makers
 from cluster.resources import (
     DISABLING_ANNOTATION,
-    FORCE_DISABLE_ANNOTATION,
     NAMESPACE,
     VM_RUNTIME_NAME,
     VM_RUNTIMES,
 )
-from cluster.shapes import flag, mapping, number, text
+from cluster.shapes import flag, items, mapping, number, text
 from cluster.transport import ApiError, Client
-from cluster.virtual_machines import VirtualMachine, delete, list_all
 
 PATH = VM_RUNTIMES.path(VM_RUNTIME_NAME)
 LAST = ("status", "preflightCheckSummary", "lastCompleted")
@@ -32,6 +30,7 @@ CUT_OFF = (
     "it takes no new virtual machines, since it is being switched off; if no command does that any more: "
     f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"
 )
+LOOK = f"kubectl describe vmruntime {VM_RUNTIME_NAME}"
 WATCH = f"kubectl get vmruntimepfc -n {NAMESPACE} --watch"
 
 
@@ -111,25 +110,38 @@ def disable(program: str, words: Sequence[str]) -> int:
         runtime = current(client)
         if not (flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")):
             raise NotDoneError("the VM runtime is already disabled")
-        machines = list_all(client)
-        if machines:
-            confirm(machines, force=options.force, runtime=runtime)
-        switch_off = {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}}
-        with hangup_and_termination_interrupt():
-            try:
-                client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
-                remove_all(client, confirmed=bool(machines) or options.force, timeout=options.timeout)
-                client.patch(PATH, switch_off)
-            except BaseException:
-                give_up(client, enabled=flag(runtime, "spec", "enabled"))
-                raise
-        if not wait_until(lambda: is_off(client), timeout=options.timeout):
-            raise NotDoneError(
-                f"disabled, but not switched off after {options.timeout:g} s: "
-                f"see 'kubectl describe vmruntime {VM_RUNTIME_NAME}' and the pods in {NAMESPACE}"
-            )
-        print("VM runtime disabled.")
+        machines = existing(client)
+        if machines and not options.force:
+            refuse_or_go_on(machines, runtime)
+        require_rights(client, machines)
+        warn_of_makers(machines)
+        if machines and not options.force:
+            ask(machines)
+        switch_off(client, confirmed=bool(machines) or options.force, timeout=options.timeout)
         return 0
+
+
+def switch_off(client: Client, *, confirmed: bool, timeout: float) -> None:
+    """Deletes the virtual machines, if that was ``confirmed``, and switches off; else all stays as it was.
+
+    Raises:
+        NotDoneError: It was given up, and the VM runtime stays as it was, but for machines that are gone.
+    """
+    disabled = {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}, "spec": {"enabled": False}}
+    with hangup_and_termination_interrupt():
+        try:
+            client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: "true"}}})
+            remove_all(client, confirmed=confirmed, timeout=timeout)
+            client.patch(PATH, disabled)
+        except BaseException:
+            give_up(client)
+            raise
+        try:
+            wait_until_off(client, timeout=timeout)
+        except KeyboardInterrupt:
+            say(f"the VM runtime is being switched off: {LOOK}")
+            raise
+    print("VM runtime disabled.")
 
 
 def current(client: Client) -> Mapping[str, object]:
@@ -146,82 +158,41 @@ def current(client: Client) -> Mapping[str, object]:
         raise
 
 
-def count(machines: Sequence[VirtualMachine]) -> str:
-    """Returns *1 virtual machine* or *5 virtual machines*."""
-    return f"{len(machines)} virtual machine{'' if len(machines) == 1 else 's'}"
-
-
-def confirm(machines: Sequence[VirtualMachine], *, force: bool, runtime: Mapping[str, object]) -> None:
-    """Returns where the virtual machines may be deleted.
-
-    Raises:
-        NotDoneError: They may not, and nothing was changed.
-    """
-    if force:
-        return
-    some = ", ".join(f"{one.namespace}/{one.name}" for one in machines[:5])
-    some += ", …" if len(machines) > 5 else ""
-    way = "pass --force=true to delete them, or delete them yourself with kubectl delete"
-    annotations = mapping(runtime, "metadata", "annotations")
-    if annotations.get(FORCE_DISABLE_ANNOTATION) != "true":
-        raise NotDoneError(f"not disabled, {count(machines)} in the way ({some}): {way}")
-    if not sys.stdin.isatty():
-        raise NotDoneError(
-            f"not disabled, {count(machines)} in the way ({some}) and no terminal to ask on: {way}"
-        )
-    say(f"there {'is' if len(machines) == 1 else 'are'} {count(machines)}: {some}")
-    print("Delete them all and disable the VM runtime? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise NotDoneError(f"not disabled, nothing changed: {way}")
-
-
-def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
-    """Deletes every virtual machine and waits until none is left.
-
-    Raises:
-        NotDoneError: Some are left after ``timeout`` seconds, or some that nobody was asked about appeared.
-    """
-    machines = list_all(client)
-    if machines and not confirmed:
-        raise NotDoneError(f"not disabled: {count(machines)} created meanwhile")
-    for machine in machines:
-        delete(client, machine)
-    left = machines
-
-    def none_left() -> bool:
-        nonlocal left
-        left = list_all(client)
-        return not left
-
-    if machines:
-        say(f"deleting {count(machines)} …")
-        if not wait_until(none_left, timeout=timeout):
-            raise NotDoneError(
-                f"{count(left)} left after {timeout:g} s, "
-                f"such as {left[0].namespace}/{left[0].name}: see what holds it with kubectl get -o yaml"
-            )
-
-
-def give_up(client: Client, *, enabled: bool) -> None:
-    """Takes back that the VM runtime is being switched off; tells how where nobody answers.
-
-    Args:
-        client: A client that may change the VMRuntime.
-        enabled: Whether its spec has it enabled; else it was being switched off before we came.
-    """
+def give_up(client: Client) -> None:
+    """Takes back that the VM runtime is being switched off; tells how where that cannot be done."""
     try:
-        client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}})
-        state = "stays enabled" if enabled else "switches off when the last virtual machine is gone"
-        say(f"given up: the VM runtime {state}")
+        runtime = client.patch(PATH, {"metadata": {"annotations": {DISABLING_ANNOTATION: None}}})
     except ApiError as error:
-        if error.forbidden:  # so it was never said
-            return
-        say(
-            f"given up, but virtual machines are still refused ({error}): allow them again with "
-            f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"
-        )
+        if not error.forbidden:  # else it was never said
+            say(
+                f"given up, but virtual machines may still be refused ({told(error)}): allow them again with "
+                f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-"
+            )
+        return
+    enabled = flag(runtime, "spec", "enabled")
+    state = "stays enabled" if enabled else "switches off when the last virtual machine is gone"
+    say(f"given up: the VM runtime {state}")
 
 
-def is_off(client: Client) -> bool:
-    """Whether the controller has switched the VM runtime off."""
-    return not flag(client.get(PATH), "status", "enabled")
+def wait_until_off(client: Client, *, timeout: float) -> None:
+    """Waits until the controller has switched the VM runtime off.
+
+    Raises:
+        NotDoneError: It has not in time; the message says what is in the way.
+    """
+    runtime: Mapping[str, object] = {}
+
+    def off() -> bool:
+        nonlocal runtime
+        runtime = client.get(PATH)
+        return not flag(runtime, "status", "enabled")
+
+    if wait_until(off, timeout=timeout):
+        return
+    blocked = [
+        text(one, "message")
+        for one in items(runtime, "status", "conditions")
+        if text(one, "type") == "DisableBlocked" and text(one, "status") == "True"
+    ]
+    why = blocked[0] if blocked else f"is its controller running? kubectl get pods -n {NAMESPACE}"
+    raise NotDoneError(f"disabled, but not switched off after {timeout:g} s: {why}")

@@ -30,6 +30,7 @@ PAGE_SIZE = 500
 """Objects in one page of a list, as client-go's pager asks for: bounds what is decoded at a time."""
 
 JSON = "application/json"
+METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
@@ -61,6 +62,7 @@ class Client:
         self._timeout = timeout
         self._attempts = attempts
         self._backoff = backoff or Backoff(base=0.5, cap=8.0, random=random.random)
+        self._accept = JSON
 
     def limited(self, *, timeout: float | None = None, attempts: int = 1) -> Self:
         """Returns a client over the same connections with another time-out and number of attempts.
@@ -72,6 +74,14 @@ class Client:
         other._timeout = self._timeout if timeout is None else timeout
         other._attempts = attempts
         other._backoff = self._backoff
+        other._accept = self._accept
+        return other
+
+    def of_metadata(self) -> Self:
+        """Returns a client over the same connections whose lists hold the objects' metadata alone."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._accept = METADATA_LIST
         return other
 
     def get(self, path: str, *, params: Mapping[str, str] | None = None) -> Object:
@@ -221,7 +231,7 @@ class Client:
         raise ValueError(f"attempts must be at least 1, not {self._attempts}")
 
     def _once(self, method: str, target: str, body: bytes | None, content_type: str) -> Object:
-        headers = {"Accept": JSON}
+        headers = {"Accept": self._accept}
         if body is not None:
             headers["Content-Type"] = content_type
         request = f"{method} {target.partition('?')[0]}"

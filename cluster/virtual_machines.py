@@ -1,67 +1,180 @@
 """The virtual machines of a cluster, of every kind that the switch and the gate know.
 
-Each kind may be installed or not.
+Each kind may be installed or not, and served in any version. Which versions are there, discovery tells. But
+an API server that has just started answers a list of custom resources a moment before discovery knows them
+(apiextensions-apiserver: pkg/apiserver/apiserver.go, ``crd-informer-synced``). So a kind counts as not
+installed only where a list says so, in every version that discovery names and its makers have published.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 from cluster.resources import VIRTUAL_MACHINES, Resource
-from cluster.shapes import at, items, text
-from cluster.transport import ApiError, Client
+from cluster.shapes import at, flag, items, text
+from cluster.transport import ApiError, Client, Object
+
+PUBLISHED = {"kubevirt.io": ("v1", "v1alpha3"), "vm.cluster.gke.io": ("v1", "v1alpha1")}
+"""Versions that the kinds' makers have published, by group."""
+DELETIONS = 8
+"""Deletions under way at a time; the API server's fair queuing gives one client about as many seats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The object that made another one and looks after it: its controller.
+
+    Attributes:
+        kind: Its kind.
+        name: Its name, in the namespace of what it owns.
+        uid: Its unique id.
+    """
+
+    kind: str
+    name: str
+    uid: str
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualMachine:
-    """A virtual machine's name.
+    """A virtual machine.
 
     Attributes:
-        resource: Its kind.
+        resource: Its kind, in a version that is served.
         namespace: Its namespace.
         name: Its name.
         uid: Its unique id.
+        owner: Its controller, None where nobody looks after it.
+        deleting: It was deleted, and goes when what holds it lets go.
     """
 
     resource: Resource
     namespace: str
     name: str
     uid: str
+    owner: Owner | None = None
+    deleting: bool = False
+
+    def __str__(self) -> str:
+        """Returns the words that kubectl takes."""
+        return f"{self.resource.plural}.{self.resource.group} -n {self.namespace} {self.name}"
 
 
-def list_all(client: Client, *, limit: int = 0) -> list[VirtualMachine]:
-    """Lists virtual machines of all kinds.
+def first(client: Client, kind: Resource) -> VirtualMachine | None:
+    """Returns a virtual machine of a kind, None where there is none or the kind is not installed.
 
-    Args:
-        client: A client that may list them.
-        limit: Stop after so many; 0 for all.
+    Raises:
+        ApiError: The API server's answer.
+    """
+    for resource, page in _pages(client, kind, limit=1):
+        for one in items(page, "items"):
+            return _projected(resource, one)
+    return None
+
+
+def list_all(client: Client) -> list[VirtualMachine]:
+    """Lists virtual machines of all kinds, by their metadata alone.
 
     Raises:
         ApiError: The API server's answer. A kind that is not installed is no error.
     """
-    found: list[VirtualMachine] = []
-    for resource in VIRTUAL_MACHINES:
-        try:
-            for page in client.pages(resource.path(), params={"limit": str(limit)} if limit else None):
-                found += [_named(resource, one) for one in items(page, "items")]
-                if limit and len(found) >= limit:
-                    return found[:limit]
-        except ApiError as error:
-            if not error.not_found:
-                raise
-    return found
+    return [
+        _projected(resource, one)
+        for kind in VIRTUAL_MACHINES
+        for resource, page in _pages(client, kind)
+        for one in items(page, "items")
+    ]
 
 
-def _named(resource: Resource, one: object) -> VirtualMachine:
-    metadata = at(one, "metadata")
-    return VirtualMachine(
-        resource, text(metadata, "namespace"), text(metadata, "name"), text(metadata, "uid")
+def heads(machines: Sequence[VirtualMachine]) -> list[VirtualMachine]:
+    """Returns those that go by themselves: the others go with the one of them that owns them."""
+    uids = {machine.uid for machine in machines}
+    return [machine for machine in machines if machine.owner is None or machine.owner.uid not in uids]
+
+
+def makers(machines: Sequence[VirtualMachine]) -> list[str]:
+    """Returns what makes virtual machines anew when they are gone: *VirtualMachinePool default/web*."""
+    return sorted(
+        {
+            f"{machine.owner.kind} {machine.namespace}/{machine.owner.name}"
+            for machine in heads(machines)
+            if machine.owner is not None
+        }
     )
 
 
-def delete(client: Client, machine: VirtualMachine) -> None:
-    """Deletes a virtual machine in the foreground: it is gone only when what it owns is gone.
+def delete_all(client: Client, machines: Iterable[VirtualMachine]) -> None:
+    """Deletes virtual machines in the foreground: each is gone only when what it owns is gone.
 
     Raises:
-        ApiError: The API server's answer. One that is gone, or was replaced by another, is no error.
+        ApiError: The API server's answer to one of them; the others may have been deleted or not. One that is
+            gone, or was replaced by another, is no error.
     """
-    path = machine.resource.path(machine.name, namespace=machine.namespace)
-    client.delete_exactly(path, uid=machine.uid, propagation="Foreground")
+
+    def delete(machine: VirtualMachine) -> None:
+        path = machine.resource.path(machine.name, namespace=machine.namespace)
+        client.delete_exactly(path, uid=machine.uid, propagation="Foreground")
+
+    pool = ThreadPoolExecutor(DELETIONS)
+    try:
+        for deletion in [pool.submit(delete, machine) for machine in machines]:
+            deletion.result()
+    finally:  # an interrupted command does not wait for a server that does not answer
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pages(client: Client, kind: Resource, *, limit: int | None = None) -> Iterator[tuple[Resource, Object]]:
+    """Yields the pages of the first version that is served, with that version's resource."""
+    params = {"limit": str(limit)} if limit else None
+    for version in _versions(client, kind.group):
+        resource = replace(kind, version=version)
+        try:
+            for page in client.of_metadata().pages(resource.path(), params=params):
+                yield resource, page
+        except ApiError as error:
+            if error.forbidden and not _named(client, kind):
+                return
+            if not error.not_found:
+                raise
+        else:
+            return
+
+
+def _versions(client: Client, group: str) -> Sequence[str]:
+    """Returns the versions to try, the preferred one first."""
+    found: list[str] = []
+    try:
+        told = client.get(f"/apis/{group}")
+        found = [text(told, "preferredVersion", "version")]
+        found += [text(one, "version") for one in items(told, "versions")]
+    except ApiError as error:
+        if not (error.not_found or error.forbidden):
+            raise
+    return [version for version in dict.fromkeys((*found, *PUBLISHED[group])) if version]
+
+
+def _named(client: Client, kind: Resource) -> bool:
+    """Whether discovery knows the kind: who may not list it learns no more."""
+    for version in _versions(client, kind.group):
+        try:
+            told = client.get(f"/apis/{kind.group}/{version}")
+        except ApiError as error:
+            if error.not_found:
+                continue
+            raise
+        if any(text(one, "name") == kind.plural for one in items(told, "resources")):
+            return True
+    return False
+
+
+def _projected(resource: Resource, one: object) -> VirtualMachine:
+    metadata = at(one, "metadata")
+    owners = [owner for owner in items(metadata, "ownerReferences") if flag(owner, "controller")]
+    return VirtualMachine(
+        resource,
+        text(metadata, "namespace"),
+        text(metadata, "name"),
+        text(metadata, "uid"),
+        Owner(text(owners[0], "kind"), text(owners[0], "name"), text(owners[0], "uid")) if owners else None,
+        deleting=bool(text(metadata, "deletionTimestamp")),
+    )

@@ -1,7 +1,7 @@
 """Do virtual machines exist? Asked only while they decide whether the runtime can be switched off."""
 
+from cluster import virtual_machines
 from cluster.resources import VIRTUAL_MACHINES
-from cluster.shapes import items, text
 from cluster.transport import ApiError, Client
 from controller.switch import VMs
 
@@ -13,13 +13,10 @@ def look(client: Client) -> tuple[VMs, str]:
         Whether some exist, and which one was found or why that is not known.
     """
     trouble = ""
-    for resource in VIRTUAL_MACHINES:
+    for kind in VIRTUAL_MACHINES:
         try:
-            found = items(next(client.pages(resource.path(), params={"limit": "1"})), "items")
-            if found:
-                namespace, name = text(found[0], "metadata", "namespace"), text(found[0], "metadata", "name")
-                return VMs.SOME, f"{resource.plural}.{resource.group} -n {namespace} {name}"
+            if found := virtual_machines.first(client, kind):
+                return VMs.SOME, str(found)
         except ApiError as error:
-            if not error.not_found:
-                trouble = f"{resource.plural}.{resource.group}: {error.message or error}"
+            trouble = f"{kind.plural}.{kind.group}: {error.message or error}"
     return (VMs.UNKNOWN, trouble) if trouble else (VMs.NONE, "")
