@@ -16,7 +16,7 @@ endef
 export NEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format demo docs bench fuzz lab tools lock clean
+.PHONY: help setup run test lint format demo docs bench fuzz lab image tools lock clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,7 +41,7 @@ lint: $(STAMP) ## formatting, rules, types, borders of the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/support tests/fuzz bench lab requirements
+	$(BIN)/mypy tests/support tests/fuzz bench image lab requirements
 	$(BIN)/lint-imports
 
 format: $(STAMP) ## format and fix what can be fixed
@@ -65,6 +65,9 @@ fuzz: $(STAMP) ## fuzz every parser for SECONDS=60, by coverage where atheris in
 
 lab: $(STAMP) ## machines with real kernels under emulation, judged; ARGS='x86/*' chooses, ARGS=--help
 	@$(BIN)/python -m lab $(ARGS)
+
+image: $(STAMP) ## build the container image with buildah (docs/image.md); BASE=, RUNTIME=, NAME=
+	@$(BIN)/python -m image --base '$(BASE)' --runtime '$(RUNTIME)' --name '$(NAME)'
 
 tools: $(STAMP) ## build the programs of the tests' control plane into the cache (make test does it too)
 	@$(BIN)/python tests/support/toolchain.py

@@ -127,7 +127,9 @@ def _run(command: Sequence[str], directory: Path | None = None) -> subprocess.Co
             check=False,
         )
     except FileNotFoundError:
-        raise UnavailableError(f"{command[0]} is not installed: the lab needs a Debian to build on") from None
+        raise UnavailableError(
+            f"{command[0]} is not installed: Debian packages are fetched with it"
+        ) from None
     except subprocess.TimeoutExpired:
         raise UnavailableError(f"{' '.join(command[-2:])}: no end in 10 minutes") from None
 

@@ -20,7 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from lab import cpio
+from lab import cpio, tree
 from lab.apt import Suite, UnavailableError
 from lab.architecture import Architecture, Kernel
 
@@ -42,7 +42,6 @@ _PURE = ("psutil", "py-cpuinfo")
 
 _PROGRAM = "#!/usr/bin/python3\nfrom cli.main import entry\nentry()\n"
 
-_LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "lib64": "usr/lib64"}
 _STRIPPED = (
     *(
         "usr/share/doc",
@@ -128,16 +127,6 @@ def _forget(kind: str) -> None:
             shutil.rmtree(old)
 
 
-def _unpack(files: Sequence[Path], root: Path) -> None:
-    """Unpacks packages over each other, through the links of a merged /usr."""
-    for file in files:
-        with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", file), stdout=subprocess.PIPE) as package:
-            options = ("--keep-directory-symlink", "--no-same-owner", "--exclude=./dev/*")
-            tar = subprocess.run(("tar", "-x", "-C", root, *options), stdin=package.stdout, check=False)
-        if package.returncode or tar.returncode:
-            raise UnavailableError(f"{file.name} cannot be unpacked")
-
-
 def _compile(root: Path) -> None:
     """Compiles Python's modules, which takes an emulated machine seconds; not those of another Python."""
     own = f"python3.{sys.version_info.minor}"
@@ -147,12 +136,6 @@ def _compile(root: Path) -> None:
     _run(sys.executable, "-m", "compileall", *options, str(root / "usr/lib"))
 
 
-def _link_usr(root: Path) -> None:
-    for link, target in _LINKS.items():
-        (root / target).mkdir(parents=True)
-        (root / link).symlink_to(target)
-
-
 @cache
 def _userland(architecture: Architecture) -> Path:
     suite = Suite(architecture.userland, architecture.debian, CACHE)
@@ -160,11 +143,9 @@ def _userland(architecture: Architecture) -> Path:
     packages = suite.resolve((*EVERYWHERE, *architecture.packages))
 
     def make(root: Path, _: Path) -> None:
-        _link_usr(root)
-        _unpack(suite.fetch(packages), root)
-        for pattern in _STRIPPED:
-            for path in root.glob(pattern):
-                path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+        tree.link_usr(root)
+        tree.unpack(suite.fetch(packages), root)
+        tree.strip(root, _STRIPPED)
         for directory in ("proc", "sys", "dev", "run", "tmp", "root", "var/lib", "etc/modprobe.d"):
             (root / directory).mkdir(parents=True, exist_ok=True)
         for file, text in _USERS.items():
@@ -186,8 +167,8 @@ def _kernel(kernel: Kernel) -> Path:
 
     def make(root: Path, product: Path) -> None:
         unpacked = product / "unpacked"
-        _link_usr(unpacked)
-        _unpack(suite.fetch(packages), unpacked)
+        tree.link_usr(unpacked)
+        tree.unpack(suite.fetch(packages), unpacked)
         release, image = _find_kernel(kernel, unpacked)
         image.rename(product / KERNEL)
         _take_modules(unpacked, root, release, wanted)

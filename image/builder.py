@@ -1,0 +1,58 @@
+"""Builds the image and packs it: what ``make image`` does, and the tests on a real cluster."""
+
+import platform
+import sys
+import tempfile
+from pathlib import Path
+
+from image import archive, buildah, machine, source, standin
+from image.failure import FailedError
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s390x": "s390x"}
+"""What `platform.machine` and images call the same."""
+
+
+def build(
+    name: str = "", *, base: str = "", runtime: str = "", fresh: bool = False
+) -> tuple[archive.Image, Path]:
+    """Builds the image, into buildah's storage and as an OCI archive below ``dist``.
+
+    Args:
+        name: Repository and tag; empty for ``localhost/vm-preflight`` and the version.
+        base: Image to build on; empty for the Dockerfile's, or the stand-in where that cannot be pulled.
+        runtime: Image to run on; empty for the same.
+        fresh: Whether every step is run anew, whatever is kept of earlier builds.
+
+    Returns:
+        What was built, and its OCI archive.
+
+    Raises:
+        FailedError: It cannot be built.
+        UnavailableError: Debian's packages, for the stand-in, cannot be had.
+    """
+    architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
+    name = name or f"localhost/vm-preflight:{source.version()}"
+    base, runtime = _bases(base, runtime, architecture)
+    with tempfile.TemporaryDirectory(prefix="vm-preflight-image-") as directory:
+        labels = [f"--label={label}={value}" for label, value in source.labels().items()]
+        bases = [f"--build-arg=BASE={base}", f"--build-arg=RUNTIME={runtime}"]
+        options = [*machine.secrets(Path(directory)), *bases, *labels, "--no-cache" if fresh else "--layers"]
+        buildah.build(source.PROJECT, *options, f"--tag={name}", timestamp=source.timestamp())
+        layout = Path(directory, "layout")
+        buildah.export(name, layout)
+        made = archive.read(layout)
+        file = source.PROJECT / "dist" / f"vm-preflight-{source.version()}-{architecture}.oci.tar"
+        file.parent.mkdir(exist_ok=True)
+        archive.pack(layout, file)
+    return made, file
+
+
+def _bases(base: str, runtime: str, architecture: str) -> tuple[str, str]:
+    wanted = base or source.default_base()
+    why = buildah.pull(wanted)
+    if not why:
+        return wanted, runtime or wanted
+    if base:
+        raise FailedError(f"{base} cannot be pulled: {why}")
+    print(f"{wanted} cannot be pulled: {why}\nDebian's own Python stands in for it.", file=sys.stderr)
+    return standin.bases(architecture)
