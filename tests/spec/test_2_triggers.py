@@ -1,16 +1,15 @@
-"""spec.md, section 2, *When a preflight check runs*: every row on a real API server, by what people do.
-
-The third row, an upgrade, is walked through in `tests/controller`.
-"""
+"""spec.md, section 2, *When a preflight check runs*: every row on a real API server, by what people do."""
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from controllerlab import ControllerLab
 from program import vm_preflight
 
 from cluster.resources import CHECKS, NAMESPACE, SKIP_LABEL
+from controller.silence import Patience
 
 Deed = Callable[[ControllerLab], object]
 
@@ -138,6 +137,16 @@ def test_row_2(enabled: ControllerLab, feature: dict[str, object]) -> None:
 def test_row_2_the_same_in_other_words(enabled: ControllerLab, same: dict[str, object]) -> None:
     """Row 2: an explicit default equals an absent one, and what is published is no feature."""
     no_check(enabled, change(**same))
+
+
+def test_row_3(enabled: ControllerLab) -> None:
+    """Row 3: the cluster is upgraded, here a kubelet; more in `tests/controller`, `test_upgrades…`."""
+    enabled.stop()
+    enabled.start(patience=Patience(quiet=timedelta(seconds=1)))
+
+    _, trigger = new_check(enabled, lambda lab: lab.upgrade("w1", "v1.99.0"))
+
+    assert trigger == "ClusterUpgraded"
 
 
 @pytest.mark.parametrize("label", [f"{SKIP_LABEL}=", f"{SKIP_LABEL}=false"])
