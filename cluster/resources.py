@@ -11,6 +11,8 @@ CONTROLLER_NAME = "vmruntime-controller-manager"
 LEASE_NAME = "vmruntime-controller-manager"
 
 SKIP_LABEL = "kubevm.io/VM-SkipSchedule"
+MODE_LABEL = "kubevm.io/vm-mode"
+PASSED_CONDITION = "kubevm.io/VMPreflightPassed"
 TRIGGER_ANNOTATION = "kubevm.io/trigger"
 DISABLING_ANNOTATION = "kubevm.io/disabling"
 FORCE_DISABLE_ANNOTATION = "baremetal.cluster.gke.io/vmrumtime-force-disable"

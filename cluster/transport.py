@@ -32,6 +32,7 @@ PAGE_SIZE = 500
 JSON = "application/json"
 METADATA_LIST = f"{JSON};as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 
@@ -130,6 +131,14 @@ class Client:
     def patch(self, path: str, body: Mapping[str, object]) -> Object:
         """Merges ``body`` into an object (RFC 7386: lists are replaced, None deletes) and returns it."""
         return self._call("PATCH", path, params=_OURS, body=body, content_type=MERGE_PATCH)
+
+    def patch_by_keys(self, path: str, body: Mapping[str, object]) -> Object:
+        """Merges ``body`` into an object of a built-in kind, whose lists have keys, and returns it.
+
+        A strategic merge patch (Kubernetes, "Update API Objects in Place Using kubectl patch"): an entry of a
+        list is merged into the one of the same key, ``$patch: delete`` in it takes that one away.
+        """
+        return self._call("PATCH", path, params=_OURS, body=body, content_type=STRATEGIC_MERGE_PATCH)
 
     def apply(self, path: str, body: Mapping[str, object], *, force: bool = True) -> Object:
         """Applies an object server-side, as field manager `FIELD_MANAGER`, creating it where it is missing.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cluster.node_preflight import NodePreflight, RunRequest, spec_body
-from controller.objects import Check, DaemonSet, Node, Runtime
+from controller.objects import Check, DaemonSet, Node, NodeCondition, Runtime
 
 Status = Mapping[str, object]
 
@@ -124,6 +124,22 @@ class DeleteNodePreflight:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelNode:
+    """Sets a Node's label vm-mode, or takes it away where ``value`` is None."""
+
+    node: Node
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteNodeCondition:
+    """Writes a Node's condition VMPreflightPassed, or takes it away where ``condition`` is None."""
+
+    node: Node
+    condition: NodeCondition | None
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyAgents:
     """Applies the agents' DaemonSet as the manifest has it."""
 
@@ -144,6 +160,8 @@ Action = (
     | DeleteCheck
     | AskNode
     | DeleteNodePreflight
+    | LabelNode
+    | WriteNodeCondition
     | ApplyAgents
     | DeleteAgents
 )

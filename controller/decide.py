@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from cluster.node_preflight import NodePreflight
 from cluster.resources import NAMESPACE
 from cluster.shapes import flag, text
-from controller import actions, agents, ready, retention, runs, triggers, upgrades
+from controller import actions, agents, node_marks, ready, retention, runs, triggers, upgrades
 from controller.actions import Action, Announcement
 from controller.conditions import without_messages
 from controller.objects import AgentPod, Check, DaemonSet, Memory, Node, Runtime, WireObject, condition
@@ -144,6 +144,7 @@ class _Look:
             *self._new_check(),
             *self._daemon_set(rollout),
             *self._node_preflights(rollout),
+            *self._node_marks(),
             *(
                 actions.DeleteCheck(check)
                 for check in retention.expired(self.world.checks, self.runtime.status)
@@ -344,3 +345,12 @@ class _Look:
             watched=self.watched,
             patience=self.world.patience,
         )
+
+    def _node_marks(self) -> Iterator[Action]:
+        """What nodes show to others, while the runtime is in force."""
+        in_force = self.position.in_force
+        published = node_marks.Published(
+            condition=in_force and self.runtime.node_condition, label=in_force and self.runtime.node_label
+        )
+        nodes = self.world.nodes.values()
+        return node_marks.marks(published, nodes, self.serving, self.world.preflights, self.world.now)

@@ -14,7 +14,10 @@ from cluster.events import EventRecorder, reference
 from cluster.node_preflight import NodePreflight
 from cluster.resources import (
     CHECKS,
+    MODE_LABEL,
     NODE_PREFLIGHTS,
+    NODES,
+    PASSED_CONDITION,
     TRIGGER_ANNOTATION,
     VM_RUNTIME_NAME,
     VM_RUNTIMES,
@@ -25,7 +28,7 @@ from controller import actions
 from controller.actions import Action, Announcement
 from controller.caches import Cache
 from controller.metrics import Metrics
-from controller.objects import Check, DaemonSet, Meta, Runtime, WireObject
+from controller.objects import Check, DaemonSet, Meta, Node, NodeCondition, Runtime, WireObject
 from controller.rollout import Rollout
 from controller.triggers import trigger_of
 
@@ -41,6 +44,7 @@ class Effects:
         client: Calls to the API server.
         runtimes: Cache of the VMRuntime.
         checks: Cache of the checks.
+        nodes: Cache of the Nodes.
         preflights: Cache of the NodePreflights.
         daemon_sets: Cache of the agents' DaemonSet.
         rollout: Applies the agents' DaemonSet.
@@ -56,6 +60,7 @@ class Effects:
         *,
         runtimes: Cache[Runtime],
         checks: Cache[Check],
+        nodes: Cache[Node],
         preflights: Cache[NodePreflight],
         daemon_sets: Cache[DaemonSet],
         rollout: Rollout,
@@ -67,6 +72,7 @@ class Effects:
         self._client = client
         self._runtimes = runtimes
         self._checks = checks
+        self._nodes = nodes
         self._preflights = preflights
         self._daemon_sets = daemon_sets
         self._rollout = rollout
@@ -110,6 +116,11 @@ class Effects:
             case actions.DeleteNodePreflight(preflight):
                 self._client.delete_exactly(NODE_PREFLIGHTS.path(preflight.name), uid=preflight.uid)
                 self._preflights.deleted(preflight.name, preflight)
+            case actions.LabelNode(node, value):
+                return self._patch_node(node, {"metadata": {"labels": {MODE_LABEL: value}}})
+            case actions.WriteNodeCondition(node, condition):
+                change = {"conditions": [_entry(condition, self._now())]}
+                return self._patch_node(node, {"status": change}, subresource="status")
             case actions.ApplyAgents():
                 self._daemon_sets.wrote(self._rollout.apply())
                 log.info("agents' DaemonSet applied")
@@ -210,7 +221,38 @@ class Effects:
                 )
         return True
 
+    def _patch_node(self, node: Node, change: WireObject, *, subresource: str = "") -> bool:
+        """Changes what is ours of a Node, whoever wrote it last; another one of the same name is refused."""
+        metadata = {**shapes.mapping(change, "metadata"), "uid": node.meta.uid}
+        path = NODES.path(node.name, subresource=subresource)
+        try:
+            wire = self._client.patch_by_keys(path, {**change, "metadata": metadata})
+        except ApiError as error:
+            if error.not_found:
+                return False
+            raise
+        self._nodes.wrote(wire)
+        return True
+
     def _note_trigger(self, check: Check, trigger: str) -> None:
         metadata = {"uid": check.meta.uid, "annotations": {TRIGGER_ANNOTATION: trigger}}
         path = CHECKS.path(check.name, namespace=self._namespace)
         self._checks.wrote(self._client.patch(path, {"metadata": metadata}))
+
+
+def _entry(condition: NodeCondition | None, now: datetime) -> WireObject:
+    """Returns what is merged into a Node's conditions."""
+    gone = {"$patch": "delete", "type": PASSED_CONDITION}
+    return gone if condition is None else node_condition(condition, now)
+
+
+def node_condition(condition: NodeCondition, now: datetime) -> dict[str, object]:
+    """Returns a Node's condition in wire form, as written ``now``: there is no heartbeat."""
+    return {
+        "type": PASSED_CONDITION,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastHeartbeatTime": shapes.timestamp(now),
+        "lastTransitionTime": shapes.timestamp(condition.since or now),
+    }

@@ -170,6 +170,7 @@ class _Leader:
             self._client,
             runtimes=self._observed.runtimes,
             checks=self._observed.checks,
+            nodes=self._observed.nodes,
             preflights=self._observed.preflights,
             daemon_sets=self._observed.daemon_sets,
             rollout=rollout,
@@ -237,7 +238,7 @@ def _page(observed: Observed, *, leads: bool) -> str:
     return page.render(
         observed.runtimes.seen().get(VM_RUNTIME_NAME),
         observed.checks.seen().values(),
-        observed.nodes().values(),
+        observed.nodes.seen().values(),
         observed.preflights.seen(),
         note="" if leads else "This controller stands by: another one leads.",
     )

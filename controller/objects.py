@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from cluster.resources import DISABLING_ANNOTATION, FORCE_DISABLE_ANNOTATION, SKIP_LABEL, TRIGGER_ANNOTATION
+from cluster.resources import (
+    DISABLING_ANNOTATION,
+    FORCE_DISABLE_ANNOTATION,
+    PASSED_CONDITION,
+    SKIP_LABEL,
+    TRIGGER_ANNOTATION,
+)
 from cluster.shapes import flag, items, mapping, number, text, texts, time, words
 
 WireObject = Mapping[str, object]
@@ -68,6 +74,23 @@ class Taint:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeCondition:
+    """The condition VMPreflightPassed of a Node.
+
+    Attributes:
+        status: ``True``, ``False`` or ``Unknown``.
+        reason: CamelCase word.
+        message: One line for a person.
+        since: When the status changed last.
+    """
+
+    status: str
+    reason: str
+    message: str
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node.
 
@@ -78,6 +101,8 @@ class Node:
         ready: Whether its condition Ready is True.
         trouble: What the condition Ready says where it is not True.
         kubelet_version: Its kubelet's version; empty before the kubelet has told it.
+        verdict: Its condition VMPreflightPassed; None where it has none.
+        version: Its resource version, which is no difference: each heartbeat of a kubelet changes it.
     """
 
     meta: Meta
@@ -86,6 +111,8 @@ class Node:
     ready: bool = True
     trouble: str = ""
     kubelet_version: str = ""
+    verdict: NodeCondition | None = None
+    version: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -112,7 +139,17 @@ def node(wire: WireObject) -> Node:
         ready=text(ready, "status") == "True",
         trouble=trouble or "its kubelet has not reported yet",
         kubelet_version=sys.intern(text(wire, "status", "nodeInfo", "kubeletVersion")[:MAX_VERSION]),
+        verdict=_verdict(wire),
+        version=text(wire, "metadata", "resourceVersion"),
     )
+
+
+def _verdict(wire: WireObject) -> NodeCondition | None:
+    found = condition(wire, PASSED_CONDITION)
+    if not found:
+        return None
+    since = time(found, "lastTransitionTime")
+    return NodeCondition(text(found, "status"), text(found, "reason"), text(found, "message"), since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,6 +468,8 @@ class Runtime:
         force_disable: Value of the annotation that lets VMs be given up; None where it is absent.
         disabling: The command line is switching it off.
         memory: What was last acted on.
+        node_condition: Each node's verdict is to be published as a condition.
+        node_label: How virtual machines run on each node is to be published as a label.
         status: Its whole status.
     """
 
@@ -440,6 +479,8 @@ class Runtime:
     force_disable: str | None = None
     disabling: bool = False
     memory: Memory = field(default_factory=Memory)
+    node_condition: bool = False
+    node_label: bool = False
     status: WireObject = field(default_factory=dict)
 
 
@@ -454,5 +495,7 @@ def runtime(wire: WireObject) -> Runtime:
         force_disable=annotations.get(FORCE_DISABLE_ANNOTATION),
         disabling=annotations.get(DISABLING_ANNOTATION) == "true",
         memory=memory(status),
+        node_condition=flag(wire, "spec", "preflight", "nodeCondition"),
+        node_label=flag(wire, "spec", "preflight", "nodeLabel"),
         status=status,
     )

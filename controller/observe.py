@@ -36,6 +36,7 @@ class Observed:
     Attributes:
         runtimes: The VMRuntime.
         checks: Every check.
+        nodes: Every node.
         preflights: Every NodePreflight.
         daemon_sets: The agents' DaemonSet.
     """
@@ -95,7 +96,7 @@ class Observed:
             on_restart=restarted(DAEMON_SETS.plural),
             backoff=BACKOFF,
         )
-        self._nodes = Informer(
+        nodes = Informer(
             client,
             NODES,
             node,
@@ -112,9 +113,10 @@ class Observed:
             on_restart=restarted(PODS.plural),
             backoff=BACKOFF,
         )
-        self._informers = (runtimes, checks, preflights, daemon_sets, self._nodes, self._pods)
+        self._informers = (runtimes, checks, preflights, daemon_sets, nodes, self._pods)
         self.runtimes = Cache(runtimes, objects.runtime, _identity)
         self.checks = Cache(checks, objects.check, _identity)
+        self.nodes = Cache(nodes, node, lambda one: Identity(one.meta.uid, one.version))
         self.daemon_sets = Cache(daemon_sets, objects.daemon_set, _identity)
         self.preflights = Cache(
             preflights, node_preflight.from_object, lambda one: Identity(one.uid, one.resource_version)
@@ -134,10 +136,6 @@ class Observed:
         """Returns what is not known yet, one line; None once every cache was filled."""
         late = [informer for informer in self._informers if not informer.synced]
         return "; ".join(informer.error for informer in late) or "not listed yet" if late else None
-
-    def nodes(self) -> dict[str, Node]:
-        """Returns every node by name."""
-        return self._nodes.items()
 
     def pods(self) -> dict[str, AgentPod]:
         """Returns the agent's pod on each node."""

@@ -39,6 +39,8 @@ log = structlog.get_logger()
 
 MAX_ROUNDS = 50
 """Rounds of one look; a decision settles within some five."""
+OF_NODES = (actions.AskNode, actions.DeleteNodePreflight, actions.LabelNode, actions.WriteNodeCondition)
+"""Actions of which there is one for every node."""
 REST = 0.25
 """Longest rest after a look, in seconds; a rest is as long as the look was."""
 
@@ -152,7 +154,7 @@ class Reconciler:
             now=self._now(),
             runtime=runtime,
             checks=checks,
-            nodes=self._observed.nodes(),
+            nodes=self._observed.nodes.items(),
             preflights=self._observed.preflights.items(),
             pods=self._observed.pods(),
             api_server_version=self._api_server_version.look(changed=self._upgrade is not None),
@@ -226,4 +228,4 @@ class Reconciler:
 
 def _group(action: Action) -> object:
     """What is written of different nodes goes out together; everything else one by one, in order."""
-    return type(action) if isinstance(action, actions.AskNode | actions.DeleteNodePreflight) else id(action)
+    return type(action) if isinstance(action, OF_NODES) else id(action)

@@ -76,6 +76,8 @@ def key_of(action: Action) -> str:
             kind, name = "NodePreflight", node.name
         case actions.DeleteNodePreflight(preflight):
             kind, name = "NodePreflight", preflight.name
+        case actions.LabelNode(node, _) | actions.WriteNodeCondition(node, _):
+            kind, name = "Node", node.name
         case actions.ApplyAgents() | actions.DeleteAgents():
             kind, name = "DaemonSet", ""
     return f"{kind} {type(action).__name__} {name}".rstrip()

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from cluster.node_preflight import NodePreflight
 from controller.actions import Announcement
-from controller.verdict import what_fails
+from controller.verdict import why_not
 
 Verdicts = Mapping[str, bool]
 """The last verdict of each node that gave one, by the node's unique id."""
@@ -48,7 +48,7 @@ def transitions(
             news = Announcement(
                 "Warning",
                 "NodeNotReadyForVMs",
-                f"{what_fails(status.results)}; see kubectl get nodepreflight {preflight.name} -o yaml",
+                why_not(preflight),
             )
         told.append((preflight, news))
     return told

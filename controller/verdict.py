@@ -9,12 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from cluster.errors import one_line
+from cluster.node_preflight import NodePreflight
 from cluster.shapes import flag, text
 from controller.objects import WireObject
 
 MAX_NAMED = 3
 """How many nodes a message names."""
 MAX_FEATURES = 256
+MAX_WHY = 700
 """How many features are told, failed ones first: agents name them, and statuses have to stay small."""
 PERCENTAGE = re.compile(r"([0-9]{1,3})%")
 
@@ -153,6 +156,12 @@ def what_fails(results: Iterable[WireObject]) -> str:
         ", ".join(f"{text(one, 'checkName')} {text(one, 'reason')}".strip() for one in failed)
         or "its agent gave no reason"
     )
+
+
+def why_not(preflight: NodePreflight) -> str:
+    """Returns why a node failed, and what shows more: one line of bounded length."""
+    failed = what_fails(preflight.status.results if preflight.status else ())
+    return f"{one_line(failed)[:MAX_WHY]}; see kubectl get nodepreflight {preflight.name} -o yaml"
 
 
 def _nodes(count: int) -> str:

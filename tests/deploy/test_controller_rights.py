@@ -45,7 +45,8 @@ def plane(installed: ControlPlane) -> ControlPlane:
 @pytest.mark.parametrize(
     ("verbs", "resource", "where"),
     [
-        ("list watch", "nodes", {}),
+        ("list watch patch", "nodes", {}),
+        ("patch", "nodes/status", {}),
         ("get list watch create", "vmruntimes", {"group": GKE}),
         ("update", "vmruntimes/status", {"group": GKE}),
         ("list watch create patch delete", "nodepreflights", {"group": KUBEVM}),
@@ -86,8 +87,8 @@ def test_suffices(plane: ControlPlane, verbs: str, resource: str, where: dict[st
         ("update patch delete", "vmruntimes", {"group": GKE}),
         ("update", "nodepreflights", {"group": KUBEVM}),
         ("update patch", "nodepreflights/status", {"group": KUBEVM}),
-        ("create update patch delete", "nodes", {}),
-        ("update patch", "nodes/status", {}),
+        ("get create update delete", "nodes", {}),
+        ("get update", "nodes/status", {}),
         ("get list", "secrets", {"namespace": "vm-system"}),
         ("get list", "pods", {"namespace": "default"}),
         ("create delete", "pods", {"namespace": "vm-system"}),

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 
 from cluster import node_preflight, shapes
 from cluster.node_preflight import NodeStatus
-from cluster.resources import SKIP_LABEL, TRIGGER_ANNOTATION
-from controller import actions, objects
+from cluster.resources import MODE_LABEL, PASSED_CONDITION, SKIP_LABEL, TRIGGER_ANNOTATION
+from controller import actions, effects, objects
 from controller.decide import Decision, Manifest, World, decide
 from controller.objects import AgentPod, Meta
 from controller.silence import Patience
@@ -233,6 +233,16 @@ class ClusterModel:
                 self.preflights[node.name] = {**action.body(), "status": before.get("status", {})}
             case actions.DeleteNodePreflight(preflight):
                 self.preflights.pop(preflight.name, None)
+            case actions.LabelNode(node, value):
+                labels = {**node.labels, MODE_LABEL: value}
+                metadata = shapes.mapping(self.nodes[node.name], "metadata")
+                kept = {name: one for name, one in labels.items() if one is not None}
+                self.nodes[node.name]["metadata"] = {**metadata, "labels": kept}
+            case actions.WriteNodeCondition(node, condition):
+                found = shapes.items(self.nodes[node.name], "status", "conditions")
+                others = [one for one in found if shapes.text(one, "type") != PASSED_CONDITION]
+                ours = [] if condition is None else [effects.node_condition(condition, self.now)]
+                self.nodes[node.name]["status"] = {"conditions": [*others, *ours]}
             case actions.ApplyAgents():
                 self.daemon_set = {
                     "metadata": self._metadata("vm-preflight-agent"),
