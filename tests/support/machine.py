@@ -49,6 +49,7 @@ class Machine:
         self._plan = {**plan, "hostname": name}
         self._environment = {"PATH": path, "HOME": "/root", "LANG": "C.UTF-8"}
         self._holder: subprocess.Popen[bytes] | None = None
+        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
 
     def on(self) -> None:
         """Switches it on, and returns once its mounts are made.
@@ -86,6 +87,9 @@ class Machine:
                 lambda: offspring.ended(self.pid), f"machine {self.name} is off", seconds=END_SECONDS
             )
         self.pid = 0
+        for daemon in self._daemons.values():  # nsenter ends with what it started
+            daemon.wait()
+        self._daemons = {}
 
     def run(self, arguments: Sequence[str | Path], *, stdin: str | None = None) -> str:
         """Runs a command in the machine, and returns what it printed.
@@ -107,15 +111,32 @@ class Machine:
             )
         return done.stdout
 
-    def start(self, name: str, arguments: Sequence[str | Path]) -> subprocess.Popen[bytes]:
+    def start(self, name: str, arguments: Sequence[str | Path]) -> None:
         """Starts a daemon in the machine, whose output is appended to `name`.log; it ends with the machine.
 
         Raises:
             MachineError: The machine is off.
         """
-        return offspring.start(
+        self._daemons[name] = offspring.start(
             self._inside(arguments), log=self.directory / f"{name}.log", environment=self._environment
         )
+
+    def end(self, name: str) -> None:
+        """Kills a daemon alone."""
+        holder = self._daemons.pop(name)
+        for process in psutil.Process(holder.pid).children():  # nsenter passes no signal on
+            process.kill()
+        holder.wait()
+
+    def look_after(self, name: str) -> None:
+        """Looks whether a daemon runs.
+
+        Raises:
+            MachineError: It has ended; the message has the tail of its log.
+        """
+        if (status := self._daemons[name].poll()) is not None:
+            said = offspring.tail(self.directory / f"{name}.log")
+            raise MachineError(f"{name} of {self.name} ended with {status}:\n{said}")
 
     def ip(self, *commands: str) -> None:
         """Runs commands of ip(8) in the machine's network, seen from outside: `netns PID` is a pid of ours.

@@ -228,6 +228,8 @@ class RealCluster:
         waiting.until(there, "the default service account is there", seconds=START_SECONDS)
 
     def _api_ready(self) -> bool:
+        for part in ("etcd", "kube-apiserver"):
+            self._control_plane.look_after(part)
         try:
             return self.kubectl("get", "--raw", "/readyz") == "ok"
         except KubectlError:

@@ -6,7 +6,6 @@ the rest of the file system are this machine's.
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from typing import Any
 import cgroups
 import nodeconfiguration
 import offspring
-import psutil
 import waiting
 from certificates import Authority
 from kubectl import Kubectl, write_kubeconfig
@@ -78,7 +76,6 @@ class Node:
         self._site, self._number = site, number
         self._directory = site.directory / self.name
         self._imported: set[Path] = set()
-        self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._kubelet = site.programs / "kubelet"
         self._kubelet_began = 0.0
         self.machine = Machine(
@@ -126,9 +123,7 @@ class Node:
             f"route replace {pods} via {self.address}",
         )
         configuration = self._directory / "containerd.toml"
-        self._daemons["containerd"] = self.machine.start(
-            "containerd", ["containerd", "--config", configuration, "--log-level", "warn"]
-        )
+        self.machine.start("containerd", ["containerd", "--config", configuration, "--log-level", "warn"])
 
     def import_images(self, images: list[Path]) -> None:
         """Waits for containerd, and imports those of the archives that it has not got yet."""
@@ -141,7 +136,7 @@ class Node:
     def start_kubelet(self) -> None:
         """Starts the kubelet alone."""
         self._kubelet_began = time.time()
-        self._daemons["kubelet"] = self.machine.start(
+        self.machine.start(
             "kubelet",
             [
                 self._kubelet,
@@ -155,10 +150,7 @@ class Node:
 
     def stop_kubelet(self) -> None:
         """Ends the kubelet alone; the pods go on."""
-        holder = self._daemons.pop("kubelet")
-        for process in psutil.Process(holder.pid).children():  # nsenter passes no signal on
-            process.kill()
-        holder.wait()
+        self.machine.end("kubelet")
 
     def use_kubelet(self, program: Path) -> None:
         """Goes over to another kubelet, as an upgrade does, and waits until the node is Ready again."""
@@ -184,7 +176,6 @@ class Node:
     def stop(self) -> None:
         """Switches the node off as a power cut does; its disk stays."""
         self.machine.off()
-        self._daemons = {}
 
     def run(self, arguments: list[str]) -> str:
         """Runs a command on the node, and returns what it printed."""
@@ -201,9 +192,7 @@ class Node:
         self.run(["mknod", f"--mode={status.st_mode & 0o777:o}", "/dev/kvm", "c", *number])
 
     def _containerd_answers(self) -> bool:
-        if (status := self._daemons["containerd"].poll()) is not None:
-            said = offspring.tail(self.machine.directory / "containerd.log")
-            raise MachineError(f"containerd of {self.name} ended with {status}:\n{said}")
+        self.machine.look_after("containerd")
         try:
             self.machine.run(["ctr", "version"])
         except MachineError:  # no socket yet
@@ -211,6 +200,7 @@ class Node:
         return True
 
     def _is_ready(self) -> bool:
+        self.machine.look_after("kubelet")
         node = self._site.kubectl.get("node", self.name, "--ignore-not-found")
         conditions = node.get("status", {}).get("conditions", [])
         return any(ready_since(condition, self._kubelet_began) for condition in conditions)

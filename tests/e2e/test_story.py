@@ -1,0 +1,177 @@
+"""What the README tells an administrator, from an empty cluster to a removed installation."""
+
+from collections.abc import Iterator
+
+import pytest
+from endtoend import MACHINE, EndToEnd, reasons, verdicts
+from kubectl import KubectlError
+from realcluster import RealCluster
+from story import Story
+from waiting import until
+
+from cluster.resources import SKIP_LABEL
+
+SECONDS = 300.0
+
+
+def create_machine(cluster: EndToEnd, name: str) -> str:
+    """Makes a virtual machine as a user does; returns what kubectl said."""
+    return cluster.kubectl("create", "-f", "-", stdin=MACHINE.format(name=name))
+
+
+def refusal(cluster: EndToEnd, name: str) -> str:
+    """What a user is told who makes a virtual machine that is refused."""
+    with pytest.raises(KubectlError) as refused:
+        create_machine(cluster, name)
+    return str(refused.value).partition(": ")[2]
+
+
+def test_installed(installed: EndToEnd, story: Story) -> None:
+    """Installed: the VM runtime is off, and nothing runs on the nodes."""
+    assert installed.runtime()["spec"]["enabled"] is False
+    assert installed.agents_are_gone()
+    pods = installed.kubectl.get("pods", "-n", "vm-system")["items"]
+    assert [pod["metadata"]["name"] for pod in pods] == [
+        pod["metadata"]["name"] for pod in installed.pods("controller")
+    ]
+    story.say(installed.kubectl("get", "vmruntime,pods", "-n", "vm-system"))
+
+
+def test_enabled(installed: EndToEnd, story: Story) -> None:
+    """Enabled: the agents roll out by themselves, and every node passes on its /dev/kvm."""
+    known = installed.names_of_checks()
+    with story.measure("enable → verdict, image present"):
+        with story.step("vm-preflight enable vmruntime"):
+            done = installed.vm_preflight("enable", "vmruntime")
+            assert done.returncode == 0, done.stderr
+        with story.step("an agent runs on every node"):
+            until(lambda: ready_agents(installed), "the agents are ready", seconds=SECONDS)
+        check = until(installed.finished_since(known), "the check ends", seconds=SECONDS)
+    story.say(installed.kubectl("get", "vmruntimepfc", "-n", "vm-system"))
+    story.say(installed.kubectl("get", "nodepreflights"))
+
+    assert check["status"]["pass"] is True, check["status"].get("failures")
+    assert sorted(verdicts(check)) == installed.nodes_that_take_part()
+    assert set(verdicts(check).values()) == {True}
+    for node in verdicts(check):
+        status = installed.node_preflight(node)["status"]
+        assert (status["mode"], reasons(status)["KVM"]) == ("Hardware", "GuestRan")
+    assert check["metadata"]["annotations"]["kubevm.io/trigger"] == "Enabled"
+
+
+def ready_agents(cluster: EndToEnd) -> bool:
+    """Whether the DaemonSet is there with a ready pod wherever it wants one."""
+    found = cluster.kubectl.get("daemonset", "vm-preflight-agent", "-n", "vm-system", "--ignore-not-found")
+    status = found.get("status", {})
+    wanted = status.get("desiredNumberScheduled", 0)
+    return bool(wanted) and status.get("numberReady") == wanted
+
+
+@pytest.mark.usefixtures("machine_kinds")
+def test_virtual_machines_may_be_created(enabled: EndToEnd, story: Story) -> None:
+    """The check has passed: a user may create a virtual machine."""
+    story.say(create_machine(enabled, "allowed"))
+    enabled.kubectl("delete", "virtualmachine.kubevirt.io", "allowed", "-n", "vm-preflight-e2e")
+
+
+def test_skip_label(enabled: EndToEnd, story: Story) -> None:
+    """A node is left out by a label, and checked again at once when the label goes."""
+    node = enabled.nodes_that_take_part()[-1]
+    enabled.kubectl("label", "nodes", node, f"{SKIP_LABEL}=")
+    story.say(f"kubectl label nodes {node} '{SKIP_LABEL}='")
+    until(lambda: enabled.node_preflight(node)["spec"].get("skip"), "the node is skipped", seconds=SECONDS)
+
+    known = enabled.names_of_checks()
+    assert enabled.vm_preflight("check", "vmruntimepfc").returncode == 0
+    [check] = [check for check in enabled.checks() if check["metadata"]["name"] not in known]
+    assert node not in verdicts(check)
+    story.say("a check of the others: " + ", ".join(verdicts(check)))
+
+    known = enabled.names_of_checks()
+    before = enabled.node_preflight(node)["status"].get("runID")
+    with story.measure("label removed → the node's new verdict"):
+        enabled.kubectl("label", "nodes", node, f"{SKIP_LABEL}-")
+        until(lambda: has_answered(enabled, node, before), "the node has a new verdict", seconds=SECONDS)
+    check = until(enabled.finished_since(known), "the check ends", seconds=SECONDS)
+    assert check["metadata"]["annotations"]["kubevm.io/trigger"] == "SkipLabelRemoved"
+    assert verdicts(check)[node] is True
+
+
+def has_answered(cluster: EndToEnd, node: str, before: str | None) -> bool:
+    """Whether a node has answered a run that it had not before."""
+    found = cluster.node_preflight(node)
+    asked = found["spec"].get("run", {}).get("id")
+    return asked != before and found["status"].get("runID") == asked
+
+
+def test_rerun(enabled: EndToEnd, story: Story) -> None:
+    """An administrator asks for a check, and is told the verdict."""
+    with story.measure("vm-preflight check vmruntimepfc"):
+        done = enabled.vm_preflight("check", "vmruntimepfc")
+    story.say(done.stdout)
+    assert done.returncode == 0, done.stderr
+    assert enabled.checks()[-1]["metadata"]["name"] in done.stdout
+
+
+@pytest.fixture
+def without_kvm(enabled: EndToEnd, own: RealCluster, story: Story) -> Iterator[EndToEnd]:
+    """The last of three nodes has no /dev/kvm."""
+    node = own.node("n3")
+    node.hide_kvm()
+    story.say("n3 has lost its /dev/kvm")
+    yield enabled
+    node.show_kvm()
+
+
+@pytest.mark.usefixtures("machine_kinds")
+def test_a_node_without_kvm(without_kvm: EndToEnd, story: Story) -> None:
+    """One node of three has no /dev/kvm: the check fails, and virtual machines are refused, with why."""
+    done = without_kvm.vm_preflight("check", "vmruntimepfc")
+    story.say(done.stdout)
+    assert done.returncode == 1
+    check = without_kvm.checks()[-1]
+    assert verdicts(check) == {"n1": True, "n2": True, "n3": False}
+    assert reasons(check["status"]["failures"]["n3"])["KVM"] == "DeviceMissing"
+
+    said = refusal(without_kvm, "refused")
+    story.say(said)
+    assert check["metadata"]["name"] in said
+    assert "KVM" in said
+
+
+@pytest.mark.usefixtures("machine_kinds")
+def test_emulation(without_kvm: EndToEnd, story: Story) -> None:
+    """With useEmulation the node without /dev/kvm passes, by software emulation."""
+    known = without_kvm.names_of_checks()
+    patch = '{"spec":{"useEmulation":%s}}'
+    try:
+        with story.measure("useEmulation → verdict"):
+            without_kvm.kubectl("patch", "vmruntime", "vmruntime", "--type=merge", "-p", patch % "true")
+            check = until(without_kvm.finished_since(known), "the check ends", seconds=SECONDS)
+        story.say(without_kvm.kubectl("get", "nodepreflights"))
+        assert check["metadata"]["annotations"]["kubevm.io/trigger"] == "FeatureChanged"
+        assert check["status"]["pass"] is True, check["status"].get("failures")
+        modes = {node: without_kvm.node_preflight(node)["status"]["mode"] for node in verdicts(check)}
+        assert modes == {"n1": "Hardware", "n2": "Hardware", "n3": "Emulation"}
+        story.say(create_machine(without_kvm, "emulated"))
+        without_kvm.kubectl("delete", "virtualmachine.kubevirt.io", "emulated", "-n", "vm-preflight-e2e")
+    finally:
+        known = without_kvm.names_of_checks()
+        without_kvm.kubectl("patch", "vmruntime", "vmruntime", "--type=merge", "-p", patch % "false")
+        until(without_kvm.finished_since(known), "the check after it ends", seconds=SECONDS)
+
+
+@pytest.mark.usefixtures("machine_kinds")
+def test_disabled(enabled: EndToEnd, story: Story) -> None:
+    """Disabled: only the controller is left, and the gate is open again."""
+    with story.measure("disable → no agent is left"):
+        done = enabled.vm_preflight("disable", "vmruntime")
+        assert done.returncode == 0, done.stderr
+        until(enabled.agents_are_gone, "the agents are gone", seconds=SECONDS)
+    pods = enabled.kubectl.get("pods", "-n", "vm-system")["items"]
+    assert [pod["metadata"]["name"] for pod in pods] == [
+        pod["metadata"]["name"] for pod in enabled.pods("controller")
+    ]
+    story.say(enabled.kubectl("get", "pods", "-n", "vm-system"))
+    story.say(create_machine(enabled, "ungated"))
+    enabled.kubectl("delete", "virtualmachine.kubevirt.io", "ungated", "-n", "vm-preflight-e2e")
