@@ -16,10 +16,10 @@ endef
 export NEXT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format demo docs bench fuzz lab image tools lock clean
+.PHONY: help setup run test e2e lint format demo docs bench fuzz lab image tools lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP) ## make .venv (the other targets do it by themselves)
 
@@ -36,6 +36,10 @@ run: $(STAMP) ## check this machine now, and say how to go on
 
 test: $(STAMP) ## run all tests; says at the end what was skipped and why
 	$(BIN)/python -m pytest
+
+e2e: $(STAMP) ## tests on a real cluster, made here; or CLUSTER=kubeconfig IMAGE=REGISTRY/vm-preflight:TAG
+	@$(if $(CLUSTER),,echo "make image ..." && mkdir -p build && { $(MAKE) --no-print-directory image > build/image.log 2>&1 || { cat build/image.log; exit 1; }; })
+	@$(BIN)/python -m pytest tests/e2e -q --timeout=600 $(if $(CLUSTER),--cluster='$(CLUSTER)' --image='$(IMAGE)')
 
 lint: $(STAMP) ## formatting, rules, types, borders of the rooms
 	$(BIN)/ruff format --check .
