@@ -6,19 +6,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic, sleep
 
-from cli.options import Parser, UsageError
+from cli.options import NotDoneError, Parser, RefusedError, UsageError
 from cluster.errors import NO_ANSWER, UNREACHABLE
 from cluster.resources import NAMESPACE
 from cluster.transport import ApiError, Client
+
+__all__ = [
+    "FAILED",
+    "NO_VERDICT",
+    "NotDoneError",
+    "cluster_options",
+    "connection",
+    "is_away",
+    "not_installed",
+    "say",
+    "wait_until",
+]
 
 KUBECONFIG_HELP = "credentials for the cluster; else $KUBECONFIG, then ~/.kube/config"
 FAILED = 1
 NO_VERDICT = 3
 """Exit status where the cluster gave no answer in time."""
-
-
-class NotDoneError(Exception):
-    """What was asked was not done; its text is the one line that a person sees, and the exit status is 1."""
 
 
 def cluster_options(parser: Parser) -> None:
@@ -53,7 +61,9 @@ def connection(options: Namespace) -> Iterator[Client]:
     try:
         yield client
     except ApiError as error:
-        raise NotDoneError(str(error)) from error
+        from cli.refusals import as_kubectl_says
+
+        raise RefusedError(as_kubectl_says(error)) from error
     finally:
         client.close()
 
@@ -93,5 +103,5 @@ def is_away(error: ApiError) -> bool:
 
 
 def say(text: str) -> None:
-    """Prints progress for a person, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Prints progress for a person, on standard error, in place of a bar that may stand there."""
+    print(("\r\033[K" if sys.stderr.isatty() else "") + text, file=sys.stderr, flush=True)

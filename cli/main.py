@@ -1,15 +1,30 @@
-"""The entry point: finds the command, imports its module and no other, and calls it."""
+"""The entry points: find the command, import its module and no other, and call it."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
-from typing import Protocol, cast
+from typing import NamedTuple
 
 from cli import output
-from cli.options import UsageError, complain, describe
+from cli.options import NotDoneError, UsageError, complain, describe
 
-PROGRAM = "vm-preflight"
+
+class Program(NamedTuple):
+    """A program of ours.
+
+    Attributes:
+        name: What a person types.
+        about: What it does, one line.
+        commands: Its commands: module, or ``module:function``, and what it does, by name.
+        default: The command where none is named; empty where one must be.
+    """
+
+    name: str
+    about: str
+    commands: Mapping[str, tuple[str, str]]
+    default: str = ""
+
 
 COMMANDS = {
     "run": ("cli.run", "check this machine now and print a report"),
@@ -27,77 +42,117 @@ COMMANDS = {
     "probe": ("cli.probe", "the daemon that runs the checks (privileged, no credentials)"),
     "agent": ("cli.agent", "the daemon that publishes what a node's probe found"),
     "controller": ("cli.controller", "the daemon that decides for the cluster"),
+    "completion": ("cli.completion", "print what makes a shell complete these words"),
 }
+
+VALUED = ("--kubeconfig", "--context", "-o", "--output", "-l", "--selector", "--timeout")
+"""Options that may stand before a command, and whose value is the next word."""
+
+COMPLETE = "__complete"
+"""What a shell asks for completions with; the word is that of cobra, which kubectl is made with."""
 
 DAEMONS = ("probe", "agent", "controller")
 
+VM_PREFLIGHT = Program(
+    "vm-preflight",
+    "Tells whether this node can really run a virtual machine, and if not, why and what to do.",
+    COMMANDS,
+)
 
-class Command(Protocol):
-    """A command's module."""
 
-    def main(self, program: str, words: Sequence[str]) -> int:
-        """Runs the command ``program`` with the words behind it and returns the exit status."""
-
-
-def usage() -> str:
-    """Returns the help text of the program: its commands, a line each."""
-    lines = [f"usage: {PROGRAM} COMMAND [OPTION ...]", ""]
-    lines += ["Tells whether this node can really run a virtual machine, and if not, why and what to do.", ""]
-    lines += [f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items()]
-    lines += ["", f"'{PROGRAM} COMMAND --help' explains a command."]
+def usage(program: Program) -> str:
+    """Returns the help text of a program: its commands, a line each."""
+    command = "[COMMAND]" if program.default else "COMMAND"
+    lines = [f"usage: {program.name} {command} [OPTION ...]", "", program.about, ""]
+    lines += [f"  {name:<12}{summary}" for name, (_, summary) in program.commands.items()]
+    lines += ["", f"'{program.name} COMMAND --help' explains a command."]
     return "\n".join(lines)
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str], program: Program = VM_PREFLIGHT) -> int:
     """Runs the command that ``words`` name.
 
     Returns:
         The exit status: 0 done or passed, 1 not passed or not done, 2 wrong usage or configuration.
     """
-    program = f"{PROGRAM} {words[0]}" if words and words[0] in COMMANDS else PROGRAM
+    name, rest = find(words, program)
+    title = f"{program.name} {name}" if name in program.commands else program.name
     try:
-        return dispatch(program, words)
+        return dispatch(program, name, rest)
     except UsageError as error:
-        return complain(program, error)
+        return complain(title, error)
+    except NotDoneError as error:
+        complain(title, error)
+        return 1
     except BrokenPipeError:
         return 1
     except OSError as error:
-        complain(program, describe(error))
+        complain(title, describe(error))
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def dispatch(program: str, words: Sequence[str]) -> int:
-    """Finds the command, imports its module, and calls it as ``program``.
+def find(words: Sequence[str], program: Program) -> tuple[str, Sequence[str]]:
+    """Returns the command's name, as it was given, and the words without it.
+
+    Where a command need not be named, options may stand before it, as before kubectl's own.
+    """
+    if not program.default:
+        return (words[0], words[1:]) if words else ("", ())
+    after_option = ("", *words)
+    for at, word in enumerate(words):
+        if not word.startswith("-") and after_option[at] not in VALUED:
+            return word, [*words[:at], *words[at + 1 :]]
+    asked = next((word for word in words if word in ("-h", "--help", "--version")), program.default)
+    return asked, words
+
+
+def dispatch(program: Program, name: str, words: Sequence[str]) -> int:
+    """Imports the module of the command ``name``, and calls it.
 
     Raises:
         UsageError: There is no such command, or it is used wrongly.
     """
-    if not words:
-        raise UsageError(f"name a command: {', '.join(COMMANDS)} (see '{PROGRAM} --help')")
-    name = "version" if words[0] == "--version" else words[0]
+    see = f"see '{program.name} --help'"
+    if not name:
+        raise UsageError(f"name a command: {', '.join(program.commands)} ({see})")
+    name = "version" if name == "--version" else name
     if name in ("-h", "--help", "help"):
-        print(usage())
+        print(usage(program))
         return 0
-    if name not in COMMANDS:
-        raise UsageError(f"unknown command {name!r} (see '{PROGRAM} --help')")
-    command = cast(Command, import_module(COMMANDS[name][0]))
-    return command.main(program, words[1:])
+    if name == COMPLETE:
+        from cli.completing import answer
+
+        return answer(program, words)
+    return command(program, name)(f"{program.name} {name}", words)
 
 
-def entry() -> None:
+def command(program: Program, name: str) -> Callable[[str, Sequence[str]], int]:
+    """Returns the function of a command, which takes what it is called and the words behind it.
+
+    Raises:
+        UsageError: There is no such command.
+    """
+    if name not in program.commands:
+        raise UsageError(f"unknown command {name!r} (see '{program.name} --help')")
+    module, _, function = program.commands[name][0].partition(":")
+    found: Callable[[str, Sequence[str]], int] = getattr(import_module(module), function or "main")
+    return found
+
+
+def entry(program: Program = VM_PREFLIGHT) -> None:
     """Console script: runs the command of ``sys.argv`` and exits with its status.
 
     The interpreter is not taken down piece by piece: that is a sixth of a short command's time
     (docs/adr/0006-a-cold-run.md).
     """
     words = sys.argv[1:]
-    if words and words[0] in DAEMONS:
+    if words and words[0] in DAEMONS and words[0] in program.commands:
         keep_signals(words[0])
     output.prepare()
     try:
-        status = main(words)
+        status = main(words, program)
     except SystemExit as leaving:  # argparse's way to leave
         status = leaving.code if isinstance(leaving.code, int) else 1
     try:
@@ -105,12 +160,10 @@ def entry() -> None:
     except BrokenPipeError:  # whoever read it has seen enough
         pass
     except OSError as error:
-        complain(PROGRAM, f"standard output: {error.strerror}")
+        complain(program.name, f"standard output: {error.strerror}")
         status = status or 1
     if "cluster.kubeconfig" in sys.modules:
-        sys.exit(
-            status
-        )  # at its end the kubernetes package removes the files that a kubeconfig's keys are in
+        sys.exit(status)  # at its end the kubernetes package removes the files with a kubeconfig's keys
     os._exit(status)
 
 

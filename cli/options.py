@@ -4,8 +4,8 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import ClassVar, NamedTuple, NoReturn
 
 from preflight.result import one_line
 
@@ -15,6 +15,38 @@ USAGE = 2
 
 class UsageError(Exception):
     """Wrong usage or configuration; its text is the one line that a person sees."""
+
+
+class NotDoneError(Exception):
+    """What was asked was not done; its text is the one line that a person sees, and the exit status is 1."""
+
+
+class RefusedError(NotDoneError):
+    """The API server did not do it; the text is what kubectl prints then."""
+
+
+class Offer(NamedTuple):
+    """An option that a command takes.
+
+    Attributes:
+        name: The option.
+        help: What it does.
+        short: Its short form, empty for none.
+        value: What its value is, as the help names it; empty for a switch.
+    """
+
+    name: str
+    help: str
+    short: str = ""
+    value: str = ""
+
+
+class Described(Exception):  # noqa: N818 -- nothing went wrong
+    """Raised in place of parsing: the options that a command takes."""
+
+    def __init__(self, offers: Sequence[Offer]) -> None:
+        super().__init__()
+        self.offers = offers
 
 
 class Help(argparse.HelpFormatter):
@@ -38,13 +70,27 @@ def columns() -> int:
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line, and whose options are also environment variables."""
 
+    describing: ClassVar[bool] = False
+    """Whether `parse_args` only tells what it would take: what completion asks every command for."""
+
     def __init__(self, prog: str, description: str) -> None:
         """Makes a parser without abbreviations: a new option never changes what an old script means."""
+        self.offers: list[Offer] = []
         super().__init__(prog=prog, description=description, allow_abbrev=False, formatter_class=Help)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: None = None) -> argparse.Namespace:  # type: ignore[override]  # none of ours takes a namespace
+        """Parses a command's words.
+
+        Raises:
+            Described: Nothing is to be parsed, only told.
+        """
+        if self.describing:
+            raise Described(self.offers)
+        return super().parse_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Prints one line and exits with status 2."""
-        self.exit(USAGE, f"{self.prog}: {one_line(message)} (see '{self.prog} --help')\n")
+        self.exit(complain(self.prog, f"{message} (see '{self.prog} --help')"))
 
     def option(
         self,
@@ -59,6 +105,7 @@ class Parser(argparse.ArgumentParser):
         """Adds ``--name VALUE``, by default the value of ``VM_PREFLIGHT_NAME``, else ``default``."""
         variable = variable_of(name)
         value = self._from_environment(variable, convert, default)
+        self.offers.append(Offer(name, help, short, metavar))
         self.add_argument(
             *((short, name) if short else (name,)),
             type=telling(convert),
@@ -67,18 +114,27 @@ class Parser(argparse.ArgumentParser):
             help=f"{help} [${variable}]",
         )
 
-    def flag(self, name: str, *, help: str, typed: bool = False) -> None:  # noqa: A002 -- argparse's own name for it
+    def flag(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 -- argparse's own name for it
+        short: str = "",
+        typed: bool = False,
+    ) -> None:
         """Adds a switch ``--name`` or ``--name=true|false``, by default ``VM_PREFLIGHT_NAME``, else false.
 
         Args:
             name: The option.
             help: What it does.
+            short: Its short form.
             typed: It counts only where somebody typed it: what destroys is not left to the environment.
         """
         variable = variable_of(name)
         value = not typed and self._from_environment(variable, truth, default=False)
+        self.offers.append(Offer(name, help, short))
         self.add_argument(
-            name,
+            *((short, name) if short else (name,)),
             type=telling(truth),
             nargs="?",
             const=True,
@@ -177,6 +233,12 @@ def describe(error: OSError) -> str:
 
 
 def complain(program: str, message: object) -> int:
-    """Prints one line on standard error and returns the exit status 2."""
-    print(f"{program}: {one_line(str(message))}", file=sys.stderr)
+    """Prints one line on standard error and returns the exit status 2.
+
+    A plugin of kubectl says it as kubectl does: *error: …*, and what an API server says by itself.
+    """
+    start = f"{program}: "
+    if program.startswith("kubectl "):
+        start = "" if isinstance(message, RefusedError) else "error: "
+    print(start + one_line(str(message)), file=sys.stderr)
     return USAGE

@@ -14,17 +14,15 @@ from cli.cluster_access import (
     wait_until,
 )
 from cli.options import Parser, UsageError, complain, duration
+from cli.progress import Progress
 from cluster.resources import CHECKS, NAMESPACE
 from cluster.shapes import flag, mapping, sequence, text
-from cluster.transport import ApiError
+from cluster.transport import ApiError, Client
 from preflight.result import one_line
 
 
 def main(program: str, words: Sequence[str]) -> int:
-    """Creates a VMRuntimePreflightCheck, waits until it is finished and prints its verdict.
-
-    Returns:
-        0 passed, 1 failed or not created, 3 no verdict in time.
+    """Does as `check`, once the words name a check of the VM runtime.
 
     Raises:
         UsageError: Wrong words.
@@ -33,49 +31,71 @@ def main(program: str, words: Sequence[str]) -> int:
         words = ["vmruntimepfc", *words]
     if not words or words[0] != "vmruntimepfc":
         raise UsageError("say 'check vmruntimepfc'")
-    program = f"{program} vmruntimepfc"
+    return check(f"{program} vmruntimepfc", words[1:])
+
+
+def check(program: str, words: Sequence[str]) -> int:
+    """Creates a VMRuntimePreflightCheck, waits until it is finished and prints its verdict.
+
+    Returns:
+        0 passed, 1 failed, 3 no verdict in time.
+
+    Raises:
+        NotDoneError: It was not created, or somebody deleted it.
+    """
     parser = Parser(program, "Checks every node of a cluster now and waits for the verdict.")
     cluster_options(parser)
     parser.option("--timeout", duration, default=720.0, metavar="SECONDS", help="longest wait")
-    options = parser.parse_args(words[1:])
+    options = parser.parse_args(words)
     name = f"vmruntime-preflight-check-manual-{uuid.uuid4().hex[:8]}"
-    try:
-        with connection(options) as client:
-            body = {
-                "apiVersion": CHECKS.api_version,
-                "kind": CHECKS.kind,
-                "metadata": {"name": name, "namespace": NAMESPACE},
-            }
+    path = CHECKS.path(name, namespace=NAMESPACE)
+    with connection(options) as client:
+        create(client, name)
+        say(f"created {name}, waiting for the nodes to answer")
+        found: Mapping[str, object] = {}
+        progress = Progress()
+
+        def finished() -> bool:
+            nonlocal found
             try:
-                client.create(CHECKS.path(namespace=NAMESPACE), body)
+                found = client.get(path)
             except ApiError as error:
-                raise not_installed() if error.not_found else error from error
-            say(f"created {name}, waiting for the nodes to answer")
-            check: Mapping[str, object] = {}
-
-            def finished() -> bool:
-                nonlocal check
-                try:
-                    check = client.get(CHECKS.path(name, namespace=NAMESPACE))
-                except ApiError as error:
-                    if error.not_found:
-                        raise NotDoneError(f"{name} was deleted before it had a verdict") from error
-                    raise
-                return bool(text(check, "status", "completionTime"))
-
-            try:
-                ended = wait_until(finished, timeout=options.timeout)
-            except KeyboardInterrupt:
-                say(f"the check goes on: kubectl get vmruntimepfc -n {NAMESPACE} {name}")
+                if error.not_found:
+                    raise NotDoneError(f"{name} was deleted before it had a verdict") from error
                 raise
-    except NotDoneError as error:
-        complain(program, error)
-        return FAILED
+            progress.show(found)
+            return bool(text(found, "status", "completionTime"))
+
+        try:
+            ended = wait_until(finished, timeout=options.timeout)
+        except KeyboardInterrupt:
+            say(f"the check goes on: kubectl get vmruntimepfc -n {NAMESPACE} {name}")
+            raise
+        finally:
+            progress.end()
     if not ended:
         complain(program, f"{name}: no verdict after {options.timeout:g} s; is the controller running?")
         return NO_VERDICT
-    print("\n".join(verdict(name, check)))
-    return 0 if flag(check, "status", "pass") else FAILED
+    print("\n".join(verdict(name, found)))
+    return 0 if flag(found, "status", "pass") else FAILED
+
+
+def create(client: Client, name: str) -> None:
+    """Asks for a check.
+
+    Raises:
+        NotDoneError: vm-preflight is not installed.
+        ApiError: It may not be created, or the API server does not answer.
+    """
+    body = {
+        "apiVersion": CHECKS.api_version,
+        "kind": CHECKS.kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+    }
+    try:
+        client.create(CHECKS.path(namespace=NAMESPACE), body)
+    except ApiError as error:
+        raise not_installed() if error.not_found else error from error
 
 
 def verdict(name: str, check: Mapping[str, object]) -> Iterator[str]:

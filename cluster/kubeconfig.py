@@ -30,9 +30,7 @@ def load(path: str | None = None, *, context: str | None = None) -> Credentials:
     from kubernetes.client import Configuration
     from yaml import YAMLError
 
-    files = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
-    if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep) if file):
-        raise CredentialsError(f"{files}: no such kubeconfig file")
+    files = _files(path)
     configuration = Configuration()
     configuration.proxy = ""
     heard = _Heard()
@@ -66,6 +64,32 @@ def load(path: str | None = None, *, context: str | None = None) -> Credentials:
         server_name=configuration.tls_server_name or "",
         proxy=configuration.proxy or _proxy_of_environment(configuration.host),
     )
+
+
+def contexts(path: str | None = None) -> list[str]:
+    """Returns the names of a kubeconfig's contexts.
+
+    Args:
+        path: As for `load`.
+
+    Raises:
+        CredentialsError: The file is missing or cannot be used; one line.
+    """
+    from kubernetes import config
+
+    files = _files(path)
+    try:
+        found, _ = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
+        return [str(one["name"]) for one in found]
+    except Exception as error:  # as above
+        raise CredentialsError(f"{files}: not a usable kubeconfig") from error
+
+
+def _files(path: str | None) -> str:
+    files = path or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    if not any(os.path.exists(os.path.expanduser(file)) for file in files.split(os.pathsep) if file):
+        raise CredentialsError(f"{files}: no such kubeconfig file")
+    return files
 
 
 class _Heard(logging.Handler):

@@ -3,37 +3,13 @@
 import platform
 from collections import Counter as Counts
 from collections.abc import Iterable
-from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from cluster.node_preflight import NodePreflight
+from controller.standing import State
 
 BUCKETS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Seconds; from one node whose agent is there to a rollout's grace."""
-
-
-class State(StrEnum):
-    """How a node stands; every node that the agents serve has one."""
-
-    PASSED = "Passed"
-    FAILED = "Failed"
-    PENDING = "Pending"
-    SKIPPED = "Skipped"
-    UNKNOWN = "Unknown"
-
-
-def state_of(preflight: NodePreflight | None, *, skipped: bool) -> State:
-    """Returns how a node stands, by its NodePreflight."""
-    if skipped:
-        return State.SKIPPED
-    if preflight is None:
-        return State.UNKNOWN
-    if preflight.pending is not None:
-        return State.PENDING
-    if preflight.status is None or preflight.status.passed is None:
-        return State.UNKNOWN
-    return State.PASSED if preflight.status.passed else State.FAILED
 
 
 class Metrics:

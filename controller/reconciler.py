@@ -23,13 +23,14 @@ from controller.actions import Action
 from controller.decide import LOOK_AGAIN_FOR_VMS, Decision, World, decide
 from controller.effects import Effects
 from controller.fanout import Fanout, server_is_away
-from controller.metrics import Metrics, state_of
+from controller.metrics import Metrics
 from controller.objects import Runtime
 from controller.observe import Observed
 from controller.participation import those_that_fit
 from controller.retries import Retries
 from controller.rollout import Rollout
 from controller.silence import Patience
+from controller.standing import state_of
 from controller.switch import VMs, gate_is_open, must_ask_for_vms
 from controller.transitions import transitions, verdicts
 from controller.upgrades import Upgrade

@@ -1,0 +1,80 @@
+"""``kubectl vm-preflight --watch``: prints the nodes whose standing changes, as ``kubectl get -w`` does.
+
+Three lists are kept current; an API server that goes away is told, and waited for.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cli.cluster_access import say
+from cli.cluster_view import View, is_skipped, look
+from cli.nodes import Printer
+from cli.standing import CheckView, Wire, check_view
+from cluster.informer import Informer
+from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS, NODES
+from cluster.transport import Client
+
+LOOK_SECONDS = 1.0
+"""Between two looks at whether the API server answers; what changes is printed at once."""
+
+
+def watch(client: Client, printer: Printer, *, selector: str) -> None:
+    """Prints every node, then each that changes, until it is interrupted.
+
+    Raises:
+        NotDoneError: vm-preflight is not installed.
+        ApiError: NodePreflights may not be listed, or the API server does not answer at the start.
+        KeyboardInterrupt: It was interrupted.
+    """
+    first = look(client.limited(attempts=2), selector=selector)
+    logging.getLogger("cluster").addHandler(logging.NullHandler())  # what it warns of is told here
+    changed = threading.Event()
+    preflights: Informer[Wire] = Informer(client, NODE_PREFLIGHTS, dict, on_change=changed.set)
+    nodes: Informer[bool] | None = None
+    checks: Informer[CheckView] | None = None
+    if first.skipped is not None:
+        nodes = Informer(client, NODES, is_skipped, label_selector=selector, on_change=changed.set)
+    if first.checks is not None:
+        checks = Informer(client, CHECKS, check_view, namespace=NAMESPACE, on_change=changed.set)
+    informers: list[Informer[Any]] = [one for one in (preflights, nodes, checks) if one is not None]
+    for one in informers:
+        one.start()
+
+    def current() -> View | None:
+        if not all(one.synced for one in informers):
+            return None
+        return View(
+            preflights.items(),
+            nodes.items() if nodes else None,
+            list(checks.items().values()) if checks else None,
+            first.runtime,
+        )
+
+    try:
+        _follow(printer, current, changed, informers)
+    finally:
+        for one in informers:
+            one.stop()
+
+
+def _follow(
+    printer: Printer,
+    current: Callable[[], View | None],
+    changed: threading.Event,
+    informers: list[Informer[Any]],
+) -> None:
+    shown: Mapping[str, object] = {}
+    told = ""
+    while True:
+        changed.wait(LOOK_SECONDS)
+        changed.clear()
+        if view := current():
+            now = printer.versions(view)
+            printer.changed(view, {name for name, version in now.items() if shown.get(name) != version})
+            shown = now
+        away = next((one.error for one in informers if one.error and one.synced), "")
+        if bool(away) != bool(told):
+            say(f"{away}; trying again" if away else "watching again")
+        told = away

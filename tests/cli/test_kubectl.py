@@ -1,0 +1,283 @@
+"""``kubectl vm-preflight`` against a real API server and a real controller."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+import yaml
+from faultyapi import FaultyAPI, status
+from program import plugin, run
+
+from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS, NODES, SKIP_LABEL
+from cluster.shapes import flag
+from controller.silence import Patience
+
+HEADER = ["NODE", "VERDICT", "MODE", "FAILED", "REASON", "AGE"]
+UNINSTALLED = status(404, "NotFound", "the server could not find the requested resource")
+
+
+@pytest.fixture
+def call(lab):
+    def call(*words, kubeconfig=lab.plane.kubeconfig):
+        ended = run([*plugin(*words), "--kubeconfig", str(kubeconfig)])
+        return ended.returncode, ended.stdout, ended.stderr
+
+    return call
+
+
+@pytest.fixture
+def checked(lab, call):
+    """An enabled VM runtime and three nodes: one passed, one failed, one is skipped."""
+    lab.add_node("n2", labels={"zone": "b"})
+    lab.add_node("n3", labels={SKIP_LABEL: ""})
+    lab.agents.failing = {"n2"}
+    lab.enable()
+    lab.verdict(passed=False, seconds=60)
+    return lab
+
+
+def rows(out):
+    return [line.split() for line in out.splitlines()]
+
+
+def someone(lab):
+    """Returns a kubeconfig of somebody without any right."""
+    name = "somebody"
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+    lab.plane.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(account))
+    return lab.plane.kubeconfig_for_token(lab.plane.token(name, NAMESPACE), name=name)
+
+
+def test_a_line_a_node(checked, call):
+    ended, out, err = call()
+    assert (ended, err) == (0, "")
+    header, *nodes = rows(out)
+    assert header == HEADER
+    assert [one[:5] for one in nodes] == [
+        ["n1", "Passed", "Hardware", "<none>", "<none>"],
+        ["n2", "Failed", "None", "KVM", "DeviceMissing"],
+        ["n3", "Skipped", "<none>", "<none>", "SkipLabel"],
+    ]
+    assert [one[0] for one in rows(call("nodes", "--no-headers", "-l", "zone=b")[1])] == ["n2"]
+    header, first, *_ = rows(call("-o", "wide")[1])
+    assert header == [*HEADER, "CHECK", "WARNED", "KERNEL", "AGENT"]
+    assert first[6] in checked.checks()
+
+
+def test_what_a_run_found_while_the_runtime_is_off_is_still_shown(lab, call):
+    """The NodePreflights go with the agents; the check keeps what they said."""
+    lab.agents.failing = {"n1"}
+    assert call("run")[0] == 1
+    lab.until(lambda: not lab.names(NODE_PREFLIGHTS), "the NodePreflights are gone", seconds=60)
+    assert rows(call()[1])[1][:5] == ["n1", "Failed", "None", "KVM", "DeviceMissing"]
+    ended, out, _ = call("explain", "n1")
+    assert (ended, out.splitlines()[-2:]) == (1, ["KVM hint: modprobe kvm", "node n1 failed mode=None"])
+
+
+def test_json_and_yaml_are_what_kubectl_get_would_print(checked, call):
+    _, out, _ = call("-o", "json")
+    theirs = json.loads(checked.plane.kubectl("get", "nodepreflights", "-o", "json"))
+    assert json.loads(out) == theirs
+    assert yaml.safe_load(call("-o", "yaml")[1]) == theirs
+
+
+def test_a_node_is_explained_as_the_node_itself_would(checked, call):
+    ended, out, err = call("explain", "n2")
+    assert (ended, err) == (1, "")
+    assert out.splitlines() == [
+        "CPU Pass FlagPresent vmx",
+        "KVM Fail DeviceMissing /dev/kvm: No such file or directory",
+        "KVM hint: modprobe kvm",
+        "node n2 failed mode=None",
+    ]
+    ended, out, _ = call("explain", "n1", "-o", "json")
+    report = json.loads(out)
+    assert (ended, report["kind"], report["passed"], report["node"]) == (0, "PreflightReport", True, "n1")
+
+
+def test_why_a_node_has_no_report(lab, call):
+    ended, out, err = call("explain", "n1")
+    assert (ended, out, err.count("\n")) == (3, "", 1)
+    assert "the VM runtime is disabled" in err
+    lab.label("n1", skip=True)
+    assert f"kubectl label nodes n1 {SKIP_LABEL}-" in call("explain", "n1")[2]
+    lab.client.patch(NODES.path("n1"), {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}})
+    lab.label("n1", skip=False)
+    lab.enable()
+    lab.until(lambda: lab.daemon_set() and lab.checks(), "the DaemonSet is there")
+    ended, out, err = call("explain", "n1")
+    assert (ended, out) == (3, "")
+    assert "takes no part: the DaemonSet vm-preflight-agent does not fit it" in err
+    assert rows(call()[1])[1][:5] == ["n1", "Unknown", "<none>", "<none>", "NotChecked"]
+
+
+def test_a_silent_node_is_told_from_a_failed_one(lab, call):
+    lab.stop()
+    lab.start(patience=Patience(answer=timedelta(seconds=2), rollout=timedelta(seconds=2)))
+    lab.agents.silent = {"n1"}
+    lab.enable()
+    lab.verdict(passed=False, seconds=60)
+    node = rows(call()[1])[1]
+    assert node[1:4] == ["Failed", "<none>", "Agent"]
+    ended, out, _ = call("explain", "n1")
+    assert ended == 1
+    assert out.startswith(f"Agent Unknown {node[4]} no answer in 2 s")
+    assert "Agent hint: see " in out
+    lab.agents.speak("n1")
+    lab.until(lambda: rows(call()[1])[1][1] == "Passed", "its late answer counts", seconds=60)
+    assert call("explain", "n1")[0] == 0
+
+
+def test_what_is_not_there_and_what_is_not_known(call):
+    ended, out, err = call("explain", "nope")
+    assert (ended, out, err) == (1, "", 'Error from server (NotFound): nodes "nope" not found\n')
+    assert call("fly")[::2] == (2, "error: unknown command 'fly' (see 'kubectl vm-preflight --help')\n")
+    ended, _, err = call("--context", "enable")  # the value of an option is no command
+    assert (ended, "there is no context 'enable'" in err) == (2, True)
+
+
+def test_a_cluster_without_an_installation(tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    for words in ((), ("explain", "n1"), ("run",)):
+        with FaultyAPI([UNINSTALLED]) as server:
+            kubeconfig.write_text(json.dumps(server_config(server.url)))
+            ended = run([*plugin(*words), "--kubeconfig", str(kubeconfig)])
+        assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+        assert ended.stderr.startswith("error: there is no VMRuntime in this cluster: install vm-preflight")
+
+
+def server_config(url):
+    return {
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "c",
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (status(401, "Unauthorized", "Unauthorized"), "error: You must be logged in to the server"),
+        (
+            status(500, "InternalError", "a \x1b[31mred\nline"),
+            "Error from server (InternalError): a [31mred line",
+        ),
+    ],
+)
+def test_errors_are_worded_as_kubectl_does(tmp_path, answer, told):
+    kubeconfig = tmp_path / "kubeconfig"
+    with FaultyAPI([answer, answer]) as server:
+        kubeconfig.write_text(json.dumps(server_config(server.url)))
+        ended = run([*plugin(), "--kubeconfig", str(kubeconfig)])
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
+    assert ended.stderr.startswith(told)
+
+
+def test_a_server_that_refuses_connections_is_told_as_kubectl_does(tmp_path):
+    kubeconfig = tmp_path / "kubeconfig"
+    kubeconfig.write_text(json.dumps(server_config("https://127.0.0.1:1")))
+    ended = run([*plugin(), "--kubeconfig", str(kubeconfig)])
+    told = "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?\n"
+    assert (ended.returncode, ended.stderr) == (1, told)
+
+
+def test_who_may_see_nothing_is_told_which_right_is_missing(lab, call):
+    ended, out, err = call(kubeconfig=someone(lab))
+    assert (ended, out, err.count("\n")) == (1, "", 1)
+    assert err.startswith("Error from server (Forbidden): nodepreflights.kubevm.io is forbidden: ")
+    assert 'cannot list resource "nodepreflights"' in err
+
+
+def test_who_may_see_nodepreflights_alone_sees_them(checked, call):
+    agent = checked.plane.kubeconfig_for_token(
+        checked.plane.token("vm-preflight-agent", NAMESPACE), name="agent"
+    )
+    ended, out, err = call(kubeconfig=agent)
+    assert (ended, [one[:2] for one in rows(out)[1:]]) == (
+        0,
+        [["n1", "Passed"], ["n2", "Failed"], ["n3", "Skipped"]],
+    )
+    assert "nodes is forbidden" in err
+    assert call("explain", "n1", kubeconfig=agent)[0] == 0
+
+
+@contextmanager
+def begun(lab, *words, stderr=subprocess.PIPE):
+    command = [*plugin(*words), "--kubeconfig", str(lab.plane.kubeconfig)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_watching_prints_what_changes_and_outlives_the_api_server(checked, call):
+    with begun(checked, "--watch") as watching:
+
+        def line():
+            return watching.stdout.readline().split()
+
+        assert [line()[:2] for _ in range(4)] == [
+            HEADER[:2],
+            ["n1", "Passed"],
+            ["n2", "Failed"],
+            ["n3", "Skipped"],
+        ]
+        checked.plane.stop_apiserver()
+        assert watching.stderr.readline().endswith("; trying again\n")
+        checked.plane.start_apiserver()
+        assert watching.stderr.readline() == "watching again\n"
+        checked.label("n1", skip=True)
+        assert line()[:2] == ["n1", "Skipped"]
+        watching.send_signal(signal.SIGINT)
+        out, err = watching.communicate(timeout=60)
+    assert (watching.returncode, out, err) == (130, "", "")
+
+
+def test_watching_as_json_prints_an_object_each(checked, call):
+    with begun(checked, "-w", "-o", "json", "-l", "zone=b") as watching:
+        printed = "".join(iter(watching.stdout.readline, "}\n")) + "}"
+        watching.terminate()
+    assert json.loads(printed)["metadata"]["name"] == "n2"
+
+
+def test_progress_without_a_terminal_is_lines(lab, call):
+    _, out, err = call("run")
+    (name,) = lab.checks()
+    assert out == f"{name} passed\n  1 of 1 node passed\n"
+    first, *more = err.splitlines()
+    assert first == f"created {name}, waiting for the nodes to answer"
+    assert more[-1] == "1 of 1 node answered"
+
+
+def test_on_a_terminal_there_is_a_bar_and_ctrl_c_leaves_the_check(lab):
+    lab.agents.silent = {"n1"}
+    ours, theirs = pty.openpty()
+    with begun(lab, "run", stderr=theirs) as running:
+        os.close(theirs)
+        seen = ""
+        while "0 of 1 node answered" not in seen:
+            seen += os.read(ours, 1024).decode()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+        seen += os.read(ours, 1024).decode()
+    os.close(ours)
+    (name,) = lab.checks()
+    assert f"[{'-' * 24}] 0 of 1 node answered" in seen
+    assert f"the check goes on: kubectl get vmruntimepfc -n {NAMESPACE} {name}" in seen
+    assert "Traceback" not in seen
+    assert not lab.check(name).get("completionTime")
+    lab.delete(CHECKS, name, namespace=NAMESPACE)
+
+
+def test_the_switch(lab, call):
+    assert call("enable", "--wait")[0] == 0
+    assert call("enable")[::2] == (1, "error: the VM runtime is already enabled\n")
+    assert call("disable")[:2] == (0, "VM runtime disabled.\n")
+    assert not flag(lab.status(), "enabled")

@@ -1,0 +1,147 @@
+"""How a node stands, row by row; pure."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.cluster_view import View
+from cli.gate import gate, summary
+from cli.node_report import result
+from cli.nodes import row
+from cli.standing import Standing, check_view, stand
+from cluster.node_preflight import NodePreflight, NodeStatus, RunRequest
+from controller.standing import State
+from preflight.result import Status
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+KVM = {"checkName": "KVM", "status": "Fail", "passed": False, "reason": "DeviceMissing", "message": "no"}
+TUN = {"checkName": "Tun", "status": "Unknown", "passed": False, "reason": "AccessDenied", "message": "no"}
+VHOST = {
+    "checkName": "VhostNet",
+    "status": "Warn",
+    "passed": True,
+    "reason": "DeviceMissing",
+    "message": "no",
+}
+SILENT = {
+    "checkName": "Agent",
+    "status": "Unknown",
+    "passed": False,
+    "reason": "NoAgentPod",
+    "message": "no answer\nsee why: kubectl",
+}
+
+
+def preflight(passed=None, *results, run="", answered="", skip=False, at=NOW):
+    status = NodeStatus(answered, passed, "Hardware", results, at, at) if passed is not None else None
+    return NodePreflight("n1", skip=skip, run=RunRequest(run, "check-1") if run else None, status=status)
+
+
+def ended_check(nodes, *, uid="c1"):
+    return check_view(
+        {
+            "metadata": {"name": "check-1", "uid": uid, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "status": {"completionTime": "2026-01-01T00:02:00Z", "pass": False, "checks": nodes},
+        }
+    )
+
+
+GIVEN_UP = ended_check({"n1": {"passed": False, "results": [SILENT]}})
+LATER = NOW + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("seen", "skipped", "check", "state", "failed", "reason"),
+    [
+        (None, False, None, State.UNKNOWN, (), "NotChecked"),
+        (preflight(), False, None, State.UNKNOWN, (), "NoAnswerYet"),
+        (preflight(run="c1"), False, None, State.PENDING, (), "Running"),
+        (preflight(True, run="c1", answered="c0"), False, None, State.PENDING, (), "Running"),
+        (preflight(True, run="c1", answered="c1"), False, None, State.PASSED, (), ""),
+        (preflight(True, VHOST), False, None, State.PASSED, (), ""),
+        (preflight(False, KVM, VHOST, TUN), False, None, State.FAILED, ("KVM", "Tun"), "DeviceMissing"),
+        (preflight(False), False, None, State.FAILED, (), ""),
+        (preflight(False, KVM), True, None, State.SKIPPED, (), "SkipLabel"),
+        (preflight(False, KVM, skip=True), False, GIVEN_UP, State.SKIPPED, (), "SkipLabel"),
+        (None, True, None, State.SKIPPED, (), "SkipLabel"),
+        (None, False, ended_check({"n1": {}}), State.UNKNOWN, (), "NotChecked"),
+        (None, False, ended_check({"n1": {"passed": True}}), State.PASSED, (), ""),
+        (
+            None,
+            False,
+            ended_check({"n1": {"passed": False, "results": [KVM]}}),
+            State.FAILED,
+            ("KVM",),
+            "DeviceMissing",
+        ),
+        (preflight(), False, ended_check({"n1": {"passed": True}}), State.PASSED, (), ""),
+        (
+            preflight(True, run="c1", answered="c1"),
+            False,
+            ended_check({"n1": {"passed": False}}),
+            State.PASSED,
+            (),
+            "",
+        ),
+        (None, False, GIVEN_UP, State.FAILED, ("Agent",), "NoAgentPod"),
+        (preflight(run="c1"), False, GIVEN_UP, State.FAILED, ("Agent",), "NoAgentPod"),
+        (preflight(True, run="c1", answered="c0"), False, GIVEN_UP, State.FAILED, ("Agent",), "NoAgentPod"),
+        (preflight(True, run="c1", answered="c1"), False, GIVEN_UP, State.PASSED, (), ""),
+        (preflight(True, answered="c0", at=LATER), False, GIVEN_UP, State.PASSED, (), ""),
+    ],
+)
+def test_a_node_stands(seen, skipped, check, state, failed, reason):
+    found = stand("n1", seen, skipped=skipped, check=check)
+    assert (found.state, found.failed, found.reason) == (state, failed, reason)
+
+
+def test_what_others_wrote_is_fit_for_a_terminal_and_for_awk():
+    hostile = Standing(
+        "n\033[31m1", State.FAILED, "None", ("K V\nM",), "\x07", None, kernel="6.1\x1b]0;x\x07"
+    )
+    cells = row(hostile, NOW, wide=True)
+    assert all(cell.isprintable() and " " not in cell and cell for cell in cells)
+
+
+@pytest.mark.parametrize("wire", [{}, {"status": "Nonsense", "passed": "yes", "message": 5, "hint": []}])
+def test_a_result_edited_into_nonsense_is_no_pass(wire):
+    assert (result(wire).status, result(wire).passed) == (Status.UNKNOWN, False)
+
+
+def runtime(*, enabled=True, in_force=True, last=None, **annotations):
+    summary = {"lastCompleted": last} if last else {}
+    return {
+        "metadata": {"annotations": annotations},
+        "spec": {"enabled": enabled},
+        "status": {"enabled": in_force, "preflightCheckSummary": summary},
+    }
+
+
+FAILED = {"name": "c1", "passed": False, "completionTime": "2025-12-31T23:59:00Z", "failedFeatures": ["KVM"]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "told"),
+    [
+        (runtime(enabled=False, in_force=False), "The VM runtime is disabled"),
+        (runtime(enabled=False), "VMs are refused: the VM runtime is being switched off"),
+        (runtime(**{"kubevm.io/disabling": "true"}), "VMs are refused: the VM runtime is being switched off"),
+        (runtime(), "VMs are refused: no check has finished"),
+        (runtime(last=FAILED), "VMs are refused: c1 failed 60s ago (KVM)."),
+        (
+            runtime(last={"name": "c1", "passed": False, "message": "no node took part"}),
+            "VMs are refused: c1 failed (no node took part).",
+        ),
+        (runtime(last={**FAILED, "passed": True}), "VMs can be created: c1 passed 60s ago."),
+    ],
+)
+def test_what_is_said_of_the_gate(seen, told):
+    assert gate(seen, NOW).startswith(told)
+
+
+def test_the_summary_counts_and_names_the_next_command():
+    failed = {"metadata": {"name": "n2"}, "status": {"passed": False, "results": [KVM]}}
+    view = View({"n2": failed}, {"n1": True, "n2": False}, [GIVEN_UP], runtime())
+    lines = list(summary(view, NOW))
+    assert lines[0] == "2 nodes: 1 failed, 1 skipped."
+    assert lines[-1] == "Why, and what to do: kubectl vm-preflight explain n2"
