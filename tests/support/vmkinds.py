@@ -1,0 +1,107 @@
+"""Kinds of virtual machine as KubeVirt or GDC install them, in any versions, and virtual machines of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from controlplane import ControlPlane
+from waiting import until
+
+from cluster.resources import Resource
+from cluster.transport import ApiError, Client
+
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
+BROKEN = {
+    "strategy": "Webhook",
+    "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://127.0.0.1:1/convert"}},
+}
+"""A conversion between versions that nobody answers for."""
+
+
+def definition(
+    kind: Resource, versions: Sequence[str], *, conversion: Mapping[str, object] | None = None
+) -> dict[str, object]:
+    """The kind's CRD; the last version is the one that is stored."""
+    schema = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    return {
+        "apiVersion": CRDS.api_version,
+        "kind": CRDS.kind,
+        "metadata": {"name": f"{kind.plural}.{kind.group}"},
+        "spec": {
+            "group": kind.group,
+            "scope": "Namespaced",
+            "names": {
+                "kind": kind.kind,
+                "listKind": f"{kind.kind}List",
+                "plural": kind.plural,
+                "singular": kind.kind.lower(),
+            },
+            "versions": [
+                {"name": name, "served": True, "storage": name == versions[-1], "schema": schema}
+                for name in versions
+            ],
+            **({"conversion": conversion} if conversion else {}),
+        },
+    }
+
+
+@contextmanager
+def installed(
+    client: Client,
+    kind: Resource,
+    *versions: str,
+    conversion: Mapping[str, object] | None = None,
+) -> Iterator[None]:
+    """Installs a kind, and takes it away with all its objects."""
+    path = CRDS.path(f"{kind.plural}.{kind.group}")
+    client.create(CRDS.path(), definition(kind, versions, conversion=conversion))
+    try:
+        for version in versions:
+            listed = f"/apis/{kind.group}/{version}/{kind.plural}"
+            until(lambda where=listed: answers(client, where), f"{listed} is served")  # type: ignore[misc]
+        yield
+    finally:
+        if conversion:  # else its objects cannot be read, and hold it for ever
+            client.patch(path, {"spec": {"conversion": {"strategy": "None", "webhook": None}}})
+        client.delete(path)
+        until(lambda: not answers(client, path), f"{path} is gone")
+
+
+def answers(client: Client, path: str) -> bool:
+    """Whether there is anything at a path, be it an error."""
+    try:
+        client.get(path)
+    except ApiError as error:
+        return not error.not_found
+    return True
+
+
+def machine(kind: Resource, name: str, **metadata: object) -> dict[str, object]:
+    """A virtual machine."""
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {"name": name, **metadata},
+        "spec": {"running": True},
+    }
+
+
+def add(client: Client, kind: Resource, name: str, namespace: str = "default", **metadata: object) -> str:
+    """Creates a virtual machine, and returns its uid."""
+    made = client.create(kind.path(namespace=namespace), machine(kind, name, **metadata))
+    found = made["metadata"]
+    assert isinstance(found, dict)
+    return str(found["uid"])
+
+
+def reader(plane: ControlPlane, user: str, rules: Sequence[Mapping[str, object]]) -> str:
+    """Makes a service account in ``default`` with these rights in the whole cluster; returns its token."""
+    meta = {"name": user}
+    plane.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": meta})
+    rbac = "/apis/rbac.authorization.k8s.io/v1"
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user}
+    subject = {"kind": "ServiceAccount", "name": user, "namespace": "default"}
+    plane.request("POST", f"{rbac}/clusterroles", {"metadata": meta, "rules": list(rules)})
+    plane.request(
+        "POST", f"{rbac}/clusterrolebindings", {"metadata": meta, "roleRef": role, "subjects": [subject]}
+    )
+    return plane.token(user, "default")
