@@ -121,16 +121,6 @@ def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, 
     assert enabled(lab)
 
 
-def test_force_deletes_every_kind_and_disables(lab, run):
-    switched_on(lab)
-    for number, kind in enumerate(VIRTUAL_MACHINES):
-        add_machine(lab, kind, f"machine-{number}")
-    status, out, err = run("disable", "vmruntime", "--force=true")
-    assert (status, out) == (0, "VM runtime disabled.\n")
-    assert "deleting 3 virtual machines" in err
-    assert machines(lab) == set()
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run, number):
     switched_on(lab)
