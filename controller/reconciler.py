@@ -32,7 +32,7 @@ from controller.rollout import Rollout
 from controller.silence import Patience
 from controller.standing import state_of
 from controller.switch import VMs, gate_is_open, must_ask_for_vms
-from controller.transitions import transitions, verdicts
+from controller.transitions import known_at_start, transitions, verdicts
 from controller.upgrades import Upgrade
 from controller.versions import ApiServerVersion
 
@@ -220,11 +220,11 @@ class Reconciler:
         if runtime is not None:
             last = summary.recorded(runtime.status)
             self._metrics.gate(is_open=gate_is_open(runtime, passed=last is not None and last.passed))
-        preflights, nodes = world.preflights.values(), {node.meta.uid for node in world.nodes.values()}
-        if self._verdicts is not None:  # else what happened before this process began
-            for preflight, news in transitions(self._verdicts, preflights):
-                self._effects.tell_of_node(preflight.name, preflight.node_uid, news)
-        self._verdicts = verdicts(self._verdicts or {}, preflights, nodes)
+        preflights, nodes = world.preflights.values(), world.nodes.values()
+        before = known_at_start(preflights, nodes) if self._verdicts is None else self._verdicts
+        for preflight, news in transitions(before, preflights):
+            self._effects.tell_of_node(preflight.name, preflight.node_uid, news)
+        self._verdicts = verdicts(before, preflights, {node.meta.uid for node in nodes})
 
 
 def _group(action: Action) -> object:

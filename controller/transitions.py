@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from cluster.node_preflight import NodePreflight
 from controller.actions import Announcement
+from controller.objects import Node
 from controller.verdict import why_not
 
 Verdicts = Mapping[str, bool]
@@ -26,6 +27,22 @@ def verdicts(
         for preflight in preflights
         if preflight.status is not None and preflight.status.passed is not None
     }
+
+
+def known_at_start(preflights: Iterable[NodePreflight], nodes: Collection[Node]) -> dict[str, bool]:
+    """Returns the verdicts that count as told when the controller begins.
+
+    A node's condition is what was shown last, so a change while no controller was there is told, once.
+    Without a condition the present verdict counts: what is old is not told again.
+
+    Args:
+        preflights: The NodePreflights.
+        nodes: Every node.
+    """
+    uids = {node.meta.uid for node in nodes}
+    shown = {node.meta.uid: node.verdict.status for node in nodes if node.verdict is not None}
+    told = {uid: status == "True" for uid, status in shown.items() if status in ("True", "False")}
+    return verdicts({}, preflights, uids) | told
 
 
 def transitions(

@@ -1,5 +1,5 @@
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from faultyapi import FaultyAPI, answer, reset, status
@@ -53,6 +53,33 @@ def test_the_event_of_a_cluster_scoped_object_goes_to_default() -> None:
     assert request.path == "/api/v1/namespaces/default/events"
     assert request.body["involvedObject"] == {"apiVersion": "v1", "kind": "Node", "name": "n1"}
     assert len(request.body["message"]) <= 1024
+
+
+def test_the_same_news_within_ten_minutes_is_counted() -> None:
+    moments = [MOMENT + timedelta(minutes=minutes) for minutes in (0, 9, 18, 19, 30)]
+    clock = iter(moments)
+    answers = [answer(201, {}), answer(200, {}), answer(200, {}), answer(201, {}), answer(201, {})]
+    with FaultyAPI(answers) as server:
+        told = EventRecorder(Client(Credentials(server.url)), "vm-preflight", now=lambda: next(clock))
+        for message in ("gone", "gone", "gone", "another", "gone"):
+            assert told.record(reference(NODES, "n1", uid="u"), "Warning", "NodeNotReadyForVMs", message)
+    first = f"/api/v1/namespaces/default/events/{event_name('n1', MOMENT)}"
+    assert [(one.method, one.path) for one in server.requests] == [
+        ("POST", "/api/v1/namespaces/default/events"),
+        ("PATCH", first),
+        ("PATCH", first),
+        ("POST", "/api/v1/namespaces/default/events"),
+        ("POST", "/api/v1/namespaces/default/events"),  # twelve minutes after it was counted last
+    ]
+    assert server.requests[2].body == {"count": 3, "lastTimestamp": "2026-01-02T03:22:05Z"}
+
+
+def test_an_event_that_is_gone_is_written_anew() -> None:
+    with FaultyAPI([answer(201, {}), status(404, "NotFound"), answer(201, {})]) as server:
+        told = recorder(server)
+        assert told.record(reference(NODES, "n1"), "Warning", "NodeNotReadyForVMs", "x")
+        assert told.record(reference(NODES, "n1"), "Warning", "NodeNotReadyForVMs", "x")
+        assert [one.method for one in server.requests] == ["POST", "PATCH", "POST"]
 
 
 @pytest.mark.parametrize(

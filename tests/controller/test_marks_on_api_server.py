@@ -7,7 +7,7 @@ import pytest
 from controllerlab import ControllerLab, Wire
 
 from cluster import shapes
-from cluster.resources import MODE_LABEL, NODE_PREFLIGHTS, NODES, PASSED_CONDITION
+from cluster.resources import CONTROLLER_NAME, EVENTS, MODE_LABEL, NODE_PREFLIGHTS, NODES, PASSED_CONDITION
 
 BOTH = {"nodeCondition": True, "nodeLabel": True}
 PASSED, FAILED = ("hardware", "True", "PreflightPassed"), ("none", "False", "PreflightFailed")
@@ -194,3 +194,40 @@ def test_the_time_of_a_transition_is_that_of_the_status(marked: ControllerLab):
     moved = shapes.time(condition(lab, "w2"), "lastTransitionTime")
     assert moved is not None
     assert moved >= (shapes.time(first, "lastTransitionTime") or datetime.now(UTC))
+
+
+def events(lab: ControllerLab, name: str) -> list[tuple[str, int]]:
+    """Reason and count of our Events on a Node."""
+    uid = shapes.text(lab.get(NODES, name), "metadata", "uid")
+    found = shapes.items(lab.client.list(EVENTS.path(namespace="default")), "items")
+    on_it = [one for one in found if shapes.text(one, "involvedObject", "uid") == uid]
+    ours = [one for one in on_it if shapes.text(one, "reportingComponent") == CONTROLLER_NAME]
+    return sorted((shapes.text(one, "reason"), shapes.number(one, "count")) for one in ours)
+
+
+def test_a_change_while_the_controller_was_away_is_told_once(marked: ControllerLab):
+    lab = marked
+    lab.until(lambda: events(lab, "w2") == [("NodeNotReadyForVMs", 1)], "the first Event")
+    lab.stop()
+    status = {"passed": True, "mode": "Hardware", "results": []}
+    lab.client.patch(NODE_PREFLIGHTS.path("w2", subresource="status"), {"status": status})
+    lab.start()
+    wait(lab, "w2", PASSED)
+    told = [("NodeNotReadyForVMs", 1), ("NodeReadyForVMs", 1)]
+    lab.until(lambda: events(lab, "w2") == told, "the second Event")
+    lab.stop()
+    lab.start()
+    lab.label("w1", skip=True)
+    wait(lab, "w1", ("none", "Unknown", "Skipped"))
+    assert events(lab, "w2") == told
+
+
+def test_a_node_that_comes_and_goes_is_counted_on_two_events(marked: ControllerLab):
+    lab = marked
+    for number in range(3):
+        for passed, shows in ((True, PASSED), (False, FAILED)):
+            lab.agents.failing = set() if passed else {"w2"}
+            lab.ask(f"flap-{number}-{str(passed).lower()}")
+            wait(lab, "w2", shows)
+    wanted = [("NodeNotReadyForVMs", 4), ("NodeReadyForVMs", 3)]
+    lab.until(lambda: events(lab, "w2") == wanted, f"{wanted}, not {events(lab, 'w2')}")

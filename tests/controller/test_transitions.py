@@ -3,7 +3,8 @@
 import pytest
 
 from cluster.node_preflight import NodePreflight, NodeStatus
-from controller.transitions import transitions, verdicts
+from controller.objects import Meta, Node, NodeCondition
+from controller.transitions import known_at_start, transitions, verdicts
 
 BAD = ({"checkName": "KVM", "passed": False, "reason": "DeviceMissing"}, {"checkName": "CPU", "passed": True})
 
@@ -43,3 +44,25 @@ def test_a_node_keeps_its_verdict_while_nothing_is_asked_of_it():
     assert verdicts(after, [], {"uid"}) == after  # disabled meanwhile
     assert verdicts(after, [preflight(None, answered=False)], {"uid"}) == after
     assert verdicts(after, [], set()) == {}  # the node is gone
+
+
+@pytest.mark.parametrize(
+    ("shown", "passed", "reason"),
+    [
+        (None, True, ""),
+        (None, False, ""),  # nobody can tell whether that was told
+        ("True", False, "NodeNotReadyForVMs"),
+        ("False", True, "NodeReadyForVMs"),
+        ("True", True, ""),
+        ("False", False, ""),
+        ("Unknown", False, ""),
+        ("junk by hand", True, ""),
+    ],
+)
+def test_a_change_while_no_controller_was_there_is_told_where_the_condition_shows_the_old(
+    shown: str | None, passed: bool, reason: str
+):
+    node = Node(Meta("w1", "uid"), verdict=NodeCondition(shown, "Reason", "") if shown else None)
+    found = [preflight(passed)]
+    before = known_at_start(found, [node])
+    assert [news.reason for _, news in transitions(before, found)] == ([reason] if reason else [])

@@ -59,7 +59,7 @@ def plane(installed: ControlPlane) -> ControlPlane:
         ("list", "virtualmachines", {"group": "kubevirt.io"}),
         ("list", "virtualmachineinstances", {"group": "kubevirt.io"}),
         ("list", "virtualmachines", {"group": GKE}),
-        ("create", "events", {"namespace": "default"}),
+        ("create patch", "events", {"namespace": "default"}),
         ("get list watch", "pods", {"namespace": "vm-system"}),
         ("list watch create", "daemonsets", {"group": "apps", "namespace": "vm-system"}),
         (
