@@ -32,6 +32,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--archive", help="our image in a file (make image), for a cluster of our own")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's story is told first."""
+    items.sort(key=lambda item: item.path.name != "test_story.py")
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Builds missing programs before the first test, outside any test's time-out, with visible progress."""
     config = session.config
@@ -163,6 +168,17 @@ def installed(bed: EndToEnd, deploy: Path, story: Story) -> Iterator[EndToEnd]:
         story.title("It is taken away again.")
         with story.step("kubectl delete -k deploy"):
             bed.kubectl("delete", "-k", deploy, "--ignore-not-found")
+
+
+@pytest.fixture
+def switched_off(installed: EndToEnd, story: Story) -> EndToEnd:
+    """The same, with the VM runtime off and no agent left."""
+    if installed.runtime()["spec"]["enabled"]:
+        with story.step("vm-preflight disable vmruntime"):
+            done = installed.vm_preflight("disable", "vmruntime")
+            assert done.returncode == 0, done.stderr
+            until(installed.agents_are_gone, "the agents are gone", seconds=SECONDS)
+    return installed
 
 
 @pytest.fixture

@@ -26,35 +26,34 @@ def refusal(cluster: EndToEnd, name: str) -> str:
     return str(refused.value).partition(": ")[2]
 
 
-def test_installed(installed: EndToEnd, story: Story) -> None:
+def test_installed(switched_off: EndToEnd, story: Story) -> None:
     """Installed: the VM runtime is off, and nothing runs on the nodes."""
-    assert installed.runtime()["spec"]["enabled"] is False
-    assert installed.agents_are_gone()
-    pods = installed.kubectl.get("pods", "-n", "vm-system")["items"]
+    assert switched_off.runtime()["spec"]["enabled"] is False
+    assert switched_off.agents_are_gone()
+    pods = switched_off.kubectl.get("pods", "-n", "vm-system")["items"]
     assert [pod["metadata"]["name"] for pod in pods] == [
-        pod["metadata"]["name"] for pod in installed.pods("controller")
+        pod["metadata"]["name"] for pod in switched_off.pods("controller")
     ]
-    story.say(installed.kubectl("get", "vmruntime,pods", "-n", "vm-system"))
+    story.say(switched_off.kubectl("get", "vmruntime,pods", "-n", "vm-system"))
 
 
-def test_enabled(installed: EndToEnd, story: Story) -> None:
+def test_enabled(switched_off: EndToEnd, story: Story) -> None:
     """Enabled: the agents roll out by themselves, and every node passes on its /dev/kvm."""
-    known = installed.names_of_checks()
-    with story.measure("enable → verdict, image present"):
-        with story.step("vm-preflight enable vmruntime"):
-            done = installed.vm_preflight("enable", "vmruntime")
-            assert done.returncode == 0, done.stderr
-        with story.step("an agent runs on every node"):
-            until(lambda: ready_agents(installed), "the agents are ready", seconds=SECONDS)
-        check = until(installed.finished_since(known), "the check ends", seconds=SECONDS)
-    story.say(installed.kubectl("get", "vmruntimepfc", "-n", "vm-system"))
-    story.say(installed.kubectl("get", "nodepreflights"))
+    known = switched_off.names_of_checks()
+    with story.measure("vm-preflight enable vmruntime → verdict, image present"):
+        done = switched_off.vm_preflight("enable", "vmruntime")
+        assert done.returncode == 0, done.stderr
+        check = until(switched_off.finished_since(known), "the check ends", seconds=SECONDS)
+    with story.step("the agents' pods are ready too"):
+        until(lambda: ready_agents(switched_off), "the agents are ready", seconds=SECONDS)
+    story.say(switched_off.kubectl("get", "vmruntimepfc", "-n", "vm-system"))
+    story.say(switched_off.kubectl("get", "nodepreflights"))
 
     assert check["status"]["pass"] is True, check["status"].get("failures")
-    assert sorted(verdicts(check)) == installed.nodes_that_take_part()
+    assert sorted(verdicts(check)) == switched_off.nodes_that_take_part()
     assert set(verdicts(check).values()) == {True}
     for node in verdicts(check):
-        status = installed.node_preflight(node)["status"]
+        status = switched_off.node_preflight(node)["status"]
         assert (status["mode"], reasons(status)["KVM"]) == ("Hardware", "GuestRan")
     assert check["metadata"]["annotations"]["kubevm.io/trigger"] == "Enabled"
 

@@ -12,6 +12,8 @@ from pathlib import Path
 ROOT = Path("/sys/fs/cgroup")
 REMOVE_SECONDS = 10.0
 CPUSET = ("cpuset.cpus", "cpuset.mems")
+WEIGHTS = {"cpu.shares": 1024, "cpu.weight": 100}
+"""Share of the processors that a cgroup has unless told otherwise, on version 1 and 2."""
 
 
 def hierarchies(root: Path = ROOT) -> list[Path]:
@@ -22,8 +24,13 @@ def hierarchies(root: Path = ROOT) -> list[Path]:
     return sorted({found.parent.resolve() for found in root.glob("*/cgroup.procs")})
 
 
-def make(name: str, *, root: Path = ROOT) -> None:
+def make(name: str, *, weight: int = 1, root: Path = ROOT) -> None:
     """Makes a cgroup, such as `run/n1`, in every hierarchy, able to take processes and children.
+
+    Args:
+        name: Its path.
+        weight: How many of the machine's other processes the topmost part weighs as much as, for the CPUs.
+        root: Where the hierarchies are.
 
     Raises:
         OSError: The hierarchy is read-only; or, on version 2, its root has processes (in a container).
@@ -39,6 +46,10 @@ def make(name: str, *, root: Path = ROOT) -> None:
                     (made / file).write_text((parent / file).read_text())
             parent = made
         _give_controllers(parent)
+        for file, default in WEIGHTS.items():
+            top = hierarchy / Path(name).parts[0] / file
+            if top.exists():
+                top.write_text(str(default * weight))
 
 
 def _give_controllers(cgroup: Path) -> None:

@@ -293,16 +293,33 @@ def _base() -> Path:
     return Path(tempfile.gettempdir())
 
 
-def _own_directory() -> tuple[Path, IO[str]]:
-    """Removes what crashed runs left, and makes a directory for this one, locked while we live."""
+def tidy() -> None:
+    """Removes what runs that crashed have left."""
+    with _alone():
+        _remove_left_behind()
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else makes a directory and locks it, or looks for ones that are not locked, meanwhile."""
     with (_base() / f"{PREFIX}lock").open("w") as gate:
         fcntl.flock(gate, fcntl.LOCK_EX)
-        for name in sorted(_left_behind()):
-            _remove(_base() / name)
+        yield
+
+
+def _own_directory() -> tuple[Path, IO[str]]:
+    """Makes a directory for a cluster, locked while we live."""
+    with _alone():
+        _remove_left_behind()
         directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_base()))
         lock = (directory / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_EX)
     return directory, lock
+
+
+def _remove_left_behind() -> None:
+    for name in sorted(_left_behind()):
+        _remove(_base() / name)
 
 
 def _left_behind() -> Iterator[str]:
@@ -334,6 +351,7 @@ def main() -> int:
     if reason := why_not():
         print(reason, file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     began = time.monotonic()
     with RealCluster(given.nodes) as cluster:
         for archive, name in given.image:

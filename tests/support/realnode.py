@@ -22,6 +22,8 @@ from kubectl import Kubectl, write_kubeconfig
 from machine import Machine, MachineError
 
 READY_SECONDS = 120.0
+WEIGHT = 16
+"""All pods of a cluster share one cgroup: beside tests that run at the same time they would hardly get on."""
 SYSCTLS = {
     "vm/overcommit_memory": "1",
     "vm/panic_on_oom": "0",
@@ -109,7 +111,7 @@ class Node:
         """Switches the machine on, wires it, and starts containerd."""
         if not (self._directory / "kubeconfig").exists():
             self._write_files()
-        cgroups.make(f"{self._site.name}/{self.name}")
+        cgroups.make(f"{self._site.name}/{self.name}", weight=WEIGHT)
         self.machine.on()
         pods, plane = nodeconfiguration.pods(self._number), self._site.control_plane
         self.machine.ip(

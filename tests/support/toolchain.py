@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 SOURCES = Path(__file__).parent / "tools"
@@ -88,11 +88,13 @@ class Tool:
         name: The program's file name.
         package: Go package of its `main`.
         source: Directory with the `go.mod` that locks it.
+        told: Version that a Kubernetes program is told to be, its own when empty.
     """
 
     name: str
     package: str
     source: Path
+    told: str = ""
 
     @property
     def path(self) -> Path:
@@ -101,7 +103,11 @@ class Tool:
         locked = b"".join(file.read_bytes() for file in files if file.exists())
         if self.settings != Settings():
             locked += repr(self.settings).encode()
-        return cache_directory() / f"{self.source.name}-{hashlib.sha256(locked).hexdigest()[:12]}" / self.name
+        return (
+            cache_directory()
+            / f"{self.source.name}-{hashlib.sha256(locked).hexdigest()[:12]}"
+            / f"{self.name}{self.told}"
+        )
 
     @property
     def settings(self) -> Settings:
@@ -112,7 +118,8 @@ class Tool:
     def flags(self) -> str:
         """Linker flags: a Kubernetes program tells its version only when told so here."""
         module = (self.source / "go.mod").read_text()
-        found = re.search(r"\bk8s\.io/kubernetes v(\d+)\.(\d+)\.(\S+)", module)
+        version = f"k8s.io/kubernetes {self.told}" if self.told else module
+        found = re.search(r"\bk8s\.io/kubernetes v(\d+)\.(\d+)\.(\S+)", version)
         if found is None:
             return f"-s -w {self.settings.link}".rstrip()
         major, minor, patch = found.groups()
@@ -170,13 +177,17 @@ def find(name: str) -> Path:
     return built(name)
 
 
-def built(name: str) -> Path:
+def built(name: str, *, told: str = "") -> Path:
     """Returns the path of a program of exactly our version, which is built first when it was not yet.
+
+    Args:
+        name: The program.
+        told: Another version that a Kubernetes program is told to be (`v1.37.9`), as after an upgrade.
 
     Raises:
         ToolMissingError: There is no Go, or Go could not build it.
     """
-    tool = tools()[name]
+    tool = replace(tools()[name], told=told)
     if tool.path.exists():
         return tool.path
     go = shutil.which("go")
