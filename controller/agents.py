@@ -29,6 +29,7 @@ def questions(
     running: Check | None,
     taking_part: Collection[str],
     watched: bool,
+    since: datetime | None,
     patience: Patience,
 ) -> Iterator[AskNode]:
     """Yields what is to be written so that every agent is asked what it should be.
@@ -41,6 +42,7 @@ def questions(
         running: The check that runs.
         taking_part: The nodes that take part in it.
         watched: Triggers fire.
+        since: Since when the running check is waited for.
         patience: How long agents have.
     """
     for name, node in serving.items():
@@ -48,8 +50,8 @@ def questions(
         if preflight is not None and preflight.node_uid != node.meta.uid:
             continue  # it goes first, with the old node's answers
         run = _run_to_keep(preflight)
-        if running is not None and running.start is not None and name in taking_part:
-            run = _run(running, running.start, preflight, pods.get(name), patience)
+        if running is not None and since is not None and name in taking_part:
+            run = _run(running, since, preflight, pods.get(name), patience)
         begins = upgrades.begins(running, taking_part, preflight)
         version = upgrades.noted(node, preflight, begins=begins, watched=watched)
         asked = Asked(node.skipped, features.use_emulation, features.ignored_checks, version, run)
@@ -75,13 +77,14 @@ def _run_to_keep(preflight: NodePreflight | None) -> RunRequest | None:
 
 
 def _run(
-    check: Check, start: datetime, preflight: NodePreflight | None, pod: AgentPod | None, patience: Patience
+    check: Check, since: datetime, preflight: NodePreflight | None, pod: AgentPod | None, patience: Patience
 ) -> RunRequest:
-    """The run that is asked for; a deadline that was given is only ever moved on."""
-    deadline = asked_until(pod, start, patience)
+    """The run that is asked for; a deadline that was given is only ever moved on, and not for little."""
+    deadline = asked_until(pod, since, patience)
     if preflight is not None and preflight.run is not None and preflight.run.id == check.meta.uid:
         if runs.answered(check, preflight):
             return preflight.run
-        if preflight.run.deadline is not None:
-            deadline = max(deadline, preflight.run.deadline)
+        given = preflight.run.deadline
+        if given is not None and deadline - given < patience.answer / 4:
+            return preflight.run
     return RunRequest(check.meta.uid, check.name, deadline.replace(microsecond=0))  # as it is stored

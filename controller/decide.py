@@ -17,6 +17,7 @@ from controller.actions import Action, Announcement
 from controller.conditions import without_messages
 from controller.objects import AgentPod, Check, DaemonSet, Memory, Node, Runtime, WireObject, condition
 from controller.participation import those_that_fit
+from controller.runs import Sight
 from controller.silence import Patience
 from controller.status import AGENTS_ROLLED_OUT, Rollout, status
 from controller.switch import VMs, must_ask_for_vms, position
@@ -60,6 +61,7 @@ class World:
         pods: The agent's pod on each node.
         api_server_version: The API server's version; empty for unknown.
         upgrade: The upgrade under way at the look before.
+        sight: Since when the running check was in sight at the look before.
         daemon_set: The agents' DaemonSet.
         manifest: The agents' manifest.
         vms: Whether virtual machines exist, where that matters.
@@ -80,6 +82,7 @@ class World:
     pods: Mapping[str, AgentPod] = field(default_factory=dict)
     api_server_version: str = ""
     upgrade: Upgrade | None = None
+    sight: Sight | None = None
     daemon_set: DaemonSet | None = None
     manifest: Manifest = field(default_factory=Manifest)
     vms: VMs = VMs.NONE
@@ -101,12 +104,14 @@ class Decision:
         look_again: When to look again though nothing changed; None where nothing is waited for.
         unserved: Some node that takes part has no agent.
         upgrade: The upgrade under way.
+        sight: Since when the running check is in sight.
     """
 
     actions: tuple[Action, ...] = ()
     look_again: datetime | None = None
     unserved: bool = False
     upgrade: Upgrade | None = None
+    sight: Sight | None = None
 
 
 def decide(world: World) -> Decision:
@@ -129,6 +134,7 @@ class _Look:
         self.taking_part = {name: node for name, node in self.serving.items() if not node.skipped}
         self.current = runs.current(world.checks)
         self.in_run = runs.participants(self.current, self.serving) if self.current else {}
+        self.sight = runs.sight(world.sight, self.current, world.now)
         self.deadlines: list[datetime] = []
         self.watched = runtime.enabled and self.position.in_force and self.memory.enabled
         self.covered = triggers.is_about_to_start(self.memory, world.checks)
@@ -152,7 +158,9 @@ class _Look:
         )
         if must_ask_for_vms(self.runtime) and self.position.in_force:
             self.deadlines.append(self.world.now + LOOK_AGAIN_FOR_VMS)
-        return Decision(todo, min(self.deadlines, default=None), bool(rollout.missing), self.upgrade)
+        return Decision(
+            todo, min(self.deadlines, default=None), bool(rollout.missing), self.upgrade, self.sight
+        )
 
     def _upgrade(self) -> Upgrade | None:
         """The upgrade that is waited for, until it is quiet."""
@@ -294,6 +302,7 @@ class _Look:
             runs.participants(check, self.serving),
             self.world.preflights,
             self.world.pods,
+            since=self.sight.since if self.sight is not None else self.world.now,
             now=self.world.now,
             namespace=self.world.namespace,
             patience=self.world.patience,
@@ -343,6 +352,7 @@ class _Look:
             running=current,
             taking_part=self.in_run,
             watched=self.watched,
+            since=self.sight.since if self.sight is not None else None,
             patience=self.world.patience,
         )
 

@@ -73,6 +73,7 @@ def run(
     def restarted(resource: str) -> None:
         metrics.watch_restarted(resource)
         api_server_version.ask_again()
+        wake.set()
 
     observed = Observed(limited, namespace=namespace, on_change=wake.set, on_restart=restarted)
     leader = _Leader(

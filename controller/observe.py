@@ -5,12 +5,11 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from cluster import node_preflight
 from cluster.backoff import Backoff
 from cluster.informer import Informer
 from cluster.resources import AGENT_NAME, CHECKS, DAEMON_SETS, NODE_PREFLIGHTS, NODES, PODS, VM_RUNTIMES
 from cluster.transport import Client
-from controller import objects
+from controller import objects, results
 from controller.caches import Cache, Identity
 from controller.objects import AgentPod, Check, DaemonSet, Node, Runtime, WireObject
 
@@ -78,10 +77,10 @@ class Observed:
             on_restart=restarted(CHECKS.plural),
             backoff=BACKOFF,
         )
-        preflights = Informer(
+        self._preflights = Informer(
             client,
             NODE_PREFLIGHTS,
-            node_preflight.from_object,
+            results.preflight,
             on_change=on_change,
             on_restart=restarted(NODE_PREFLIGHTS.plural),
             backoff=BACKOFF,
@@ -113,13 +112,13 @@ class Observed:
             on_restart=restarted(PODS.plural),
             backoff=BACKOFF,
         )
-        self._informers = (runtimes, checks, preflights, daemon_sets, nodes, self._pods)
+        self._informers = (runtimes, checks, self._preflights, daemon_sets, nodes, self._pods)
         self.runtimes = Cache(runtimes, objects.runtime, _identity)
         self.checks = Cache(checks, objects.check, _identity)
         self.nodes = Cache(nodes, node, lambda one: Identity(one.meta.uid, one.version))
         self.daemon_sets = Cache(daemon_sets, objects.daemon_set, _identity)
         self.preflights = Cache(
-            preflights, node_preflight.from_object, lambda one: Identity(one.uid, one.resource_version)
+            self._preflights, results.preflight, lambda one: Identity(one.uid, one.resource_version)
         )
 
     def start(self) -> None:
@@ -131,6 +130,11 @@ class Observed:
         """Stops every informer."""
         for informer in self._informers:
             informer.stop()
+
+    @property
+    def blind(self) -> bool:
+        """Whether an answer of an agent would not be seen now."""
+        return bool(self._preflights.error)
 
     def missing(self) -> str | None:
         """Returns what is not known yet, one line; None once every cache was filled."""

@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
@@ -29,6 +29,7 @@ from controller.observe import Observed
 from controller.participation import those_that_fit
 from controller.retries import Retries
 from controller.rollout import Rollout
+from controller.runs import Sight
 from controller.silence import Patience
 from controller.standing import state_of
 from controller.switch import VMs, gate_is_open, must_ask_for_vms
@@ -97,6 +98,8 @@ class Reconciler:
         self._wake = wake
         self._unserved_since: datetime | None = None
         self._upgrade: Upgrade | None = None
+        self._sight: Sight | None = None
+        self._blind_at: datetime | None = None
         self._some_vms: tuple[datetime, str] | None = None
         self._written: dict[str, datetime] = {}
         self._verdicts: dict[str, bool] | None = None
@@ -160,6 +163,7 @@ class Reconciler:
             pods=self._observed.pods(),
             api_server_version=self._api_server_version.look(changed=self._upgrade is not None),
             upgrade=self._upgrade,
+            sight=self._sight_now(),
             daemon_set=daemon_set,
             manifest=self._rollout.look(daemon_set),
             vms=found,
@@ -171,6 +175,14 @@ class Reconciler:
             namespace=self._namespace,
             patience=self._patience,
         )
+
+    def _sight_now(self) -> Sight | None:
+        """Since when the running check is in sight, without the time since a look that saw no answers."""
+        sight, now = self._sight, self._now()
+        if sight is not None and self._blind_at is not None:
+            sight = Sight(sight.run, sight.since + max(now - self._blind_at, timedelta()))
+        self._blind_at = now if self._observed.blind else None
+        return sight
 
     def _virtual_machines(self, runtime: Runtime | None) -> tuple[VMs, str]:
         """Looks for virtual machines where they matter; that some are left is not asked again at once."""
@@ -211,6 +223,7 @@ class Reconciler:
         """Keeps what the next look needs, and what people and Prometheus see."""
         self._unserved_since = (self._unserved_since or world.now) if decision.unserved else None
         self._upgrade = decision.upgrade
+        self._sight = decision.sight
         template = world.daemon_set.template if world.daemon_set else world.manifest.template
         serving = those_that_fit(template, world.nodes.values())
         self._metrics.states(

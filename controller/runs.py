@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cluster.node_preflight import NodePreflight
+from cluster.node_preflight import NodePreflight, NodeStatus
 from cluster.shapes import flag, text, timestamp
 from controller import silence
 from controller.conditions import Condition, merge
@@ -53,6 +53,37 @@ def answered(check: Check, preflight: NodePreflight | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """A running check as this controller has it before its eyes.
+
+    How long silent nodes are waited for counts from here: ``status.startTime`` is by the clock of whichever
+    controller picked the check up, and in the time that this one was away no agent may have been heard.
+
+    Attributes:
+        run: The check's unique id.
+        since: Since when it has been in sight, times left out in which no answer could be seen.
+    """
+
+    run: str
+    since: datetime
+
+
+def sight(before: Sight | None, running: Check | None, now: datetime) -> Sight | None:
+    """Returns since when the check that runs, if any, has been in sight.
+
+    Args:
+        before: The same at the look before.
+        running: The check whose turn it is.
+        now: The present.
+    """
+    if running is None or not running.running:
+        return None
+    if before is not None and before.run == running.meta.uid:
+        return before
+    return Sight(running.meta.uid, now)
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """How far a running check has come.
 
@@ -71,6 +102,7 @@ def progress(
     preflights: Mapping[str, NodePreflight],
     pods: Mapping[str, AgentPod],
     *,
+    since: datetime,
     now: datetime,
     namespace: str,
     patience: Patience,
@@ -82,25 +114,41 @@ def progress(
         nodes: Its `participants`.
         preflights: NodePreflights by node.
         pods: Agents' pods by node.
+        since: Since when they are waited for.
         now: The present.
         namespace: The agents' namespace.
         patience: How long silent nodes are waited for.
     """
-    start = check.start or now
+    newest_pod = max((pod.meta.created for pod in pods.values() if pod.meta.created), default=None)
     answers: dict[str, Answer] = {}
     waiting: dict[str, datetime] = {}
     for name, node in nodes.items():
         preflight, pod = preflights.get(name), pods.get(name)
+        if preflight is not None and preflight.node_uid != node.meta.uid:
+            preflight = None  # of another node that had this name
         if preflight is not None and preflight.status is not None and answered(check, preflight):
-            answers[name] = Answer(preflight.status.passed is True, preflight.status.results)
+            answers[name] = answer_of(preflight.status)
             continue
-        until = silence.waited_for_until(node, pod, start, patience)
+        until = silence.waited_for_until(
+            node, pod, since, patience, given=_deadline(check, preflight), newest_pod=newest_pod
+        )
         if now < until:
             waiting[name] = until
         else:
             told = silence.result(node, pod, namespace=namespace, patience=patience)
             answers[name] = Answer(passed=False, results=(told,))
     return Progress(answers, waiting)
+
+
+def answer_of(status: NodeStatus) -> Answer:
+    """Reads a node's answer: a pass that a result of its own contradicts is none."""
+    passed = status.passed is True and all(flag(one, "passed") for one in status.results)
+    return Answer(passed, status.results)
+
+
+def _deadline(check: Check, preflight: NodePreflight | None) -> datetime | None:
+    run = preflight.run if preflight is not None else None
+    return run.deadline if run is not None and run.id == check.meta.uid else None
 
 
 def queued_status(check: Check, runtime: Runtime, now: datetime) -> Status:

@@ -43,16 +43,40 @@ def asked_until(pod: AgentPod | None, start: datetime, patience: Patience) -> da
     return start + (patience.answer if here else patience.rollout)
 
 
-def waited_for_until(node: Node, pod: AgentPod | None, start: datetime, patience: Patience) -> datetime:
+def waited_for_until(
+    node: Node,
+    pod: AgentPod | None,
+    start: datetime,
+    patience: Patience,
+    *,
+    given: datetime | None = None,
+    newest_pod: datetime | None = None,
+) -> datetime:
     """Returns until when a silent node is waited for.
 
-    An agent that came up during the check has as long as one that was there at its start.
+    An agent that came up during the check has as long as one that was there at its start. Where the DaemonSet
+    controller still makes pods for other nodes, this node's may be about to come.
+
+    Args:
+        node: The node.
+        pod: Its agent's pod.
+        start: Since when it is waited for.
+        patience: How long nodes are waited for.
+        given: The deadline that its agent was given, `asked_until`.
+        newest_pod: When the newest pod of an agent was made, on whichever node.
     """
-    if node.ready and pod is not None:
-        if pod.starting:
-            return start + patience.rollout
-        if pod.available_since is not None and _came_up_after(pod, start):
-            return min(pod.available_since + patience.answer, start + patience.rollout)
+    latest = start + patience.rollout
+    if not node.ready:
+        return start + patience.answer
+    if pod is None:
+        return min(max(start, newest_pod or start) + patience.answer, latest)
+    if pod.starting:
+        return latest
+    if pod.available_since is not None:
+        if _came_up_after(pod, start):
+            return min(pod.available_since + patience.answer, latest)
+        if given is not None and given > start + patience.answer:
+            return latest  # it was not up when it was asked: its node's clock is behind
     return start + patience.answer
 
 

@@ -37,7 +37,10 @@ def story(crashes: tuple[int, ...]) -> tuple[ClusterModel, list[object]]:
     cluster.answer("b", passed=False)
     settle()
     cluster.wait(130)
-    settle()
+    cluster.settle(crash_after=crashes)
+    cluster.wait(130)  # a controller that begins anew waits anew for who is silent
+    cluster.settle()
+    states.append(state(cluster))
     cluster.ask("manual")
     settle()
     cluster.enable(enabled=False)

@@ -40,6 +40,36 @@ def test_how_long_a_silent_node_is_waited_for(node: Node, pod: AgentPod | None, 
 
 
 @pytest.mark.parametrize(
+    ("made", "until"),
+    [
+        (None, ANSWER),
+        (-60, ANSWER),
+        (90, ANSWER + timedelta(seconds=90)),
+        (590, ROLLOUT),
+        (3600, ROLLOUT),  # by a clock that is ahead
+    ],
+)
+def test_a_pod_may_be_about_to_come_while_others_do(made: float | None, until: datetime):
+    newest = None if made is None else START + timedelta(seconds=made)
+    assert waited_for_until(READY, None, START, PATIENCE, newest_pod=newest) == until
+    assert waited_for_until(DOWN, None, START, PATIENCE, newest_pod=newest) == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("pod", "given", "until"),
+    [
+        (BEFORE, ANSWER, ANSWER),
+        (BEFORE, ROLLOUT, ROLLOUT),  # not up when it was asked: its node's clock is an hour behind
+        (came_up(60), ROLLOUT, ANSWER + timedelta(seconds=60)),
+        (came_up(3660), ROLLOUT, ROLLOUT),  # an hour ahead
+        (CRASHING, ROLLOUT, ANSWER),
+    ],
+)
+def test_a_nodes_clock_may_be_wrong(pod: AgentPod, given: datetime, until: datetime):
+    assert waited_for_until(READY, pod, START, PATIENCE, given=given) == until
+
+
+@pytest.mark.parametrize(
     ("pod", "until"),
     [(BEFORE, ANSWER), (UNDATED, ANSWER), (None, ROLLOUT), (STARTING, ROLLOUT), (came_up(1), ROLLOUT)],
 )

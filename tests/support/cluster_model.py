@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from cluster import node_preflight, shapes
 from cluster.node_preflight import NodeStatus
 from cluster.resources import MODE_LABEL, PASSED_CONDITION, SKIP_LABEL, TRIGGER_ANNOTATION
-from controller import actions, effects, objects
+from controller import actions, effects, objects, results
 from controller.decide import Decision, Manifest, World, decide
 from controller.objects import AgentPod, Meta
+from controller.runs import Sight
 from controller.silence import Patience
 from controller.switch import VMs
 from controller.upgrades import Upgrade
@@ -53,6 +54,7 @@ class ClusterModel:
         self._applied = False
         self._unserved_since: datetime | None = None
         self._upgrade: Upgrade | None = None
+        self._sight: Sight | None = None
         self._check_written: datetime | None = None
         self._runtime_written: datetime | None = None
         self._ids = itertools.count(1)
@@ -151,10 +153,11 @@ class ClusterModel:
             runtime=objects.runtime(self.runtime) if self.runtime else None,
             checks=tuple(objects.check(copy.deepcopy(wire)) for wire in self.checks.values()),
             nodes={name: objects.node(wire) for name, wire in self.nodes.items()},
-            preflights={name: node_preflight.from_object(wire) for name, wire in self.preflights.items()},
+            preflights={name: results.preflight(wire) for name, wire in self.preflights.items()},
             pods=dict(self.pods),
             api_server_version=self.api_server_version,
             upgrade=self._upgrade,
+            sight=self._sight,
             daemon_set=daemon_set,
             manifest=Manifest(
                 self.manifest.template, self.manifest.trouble, self._applied and daemon_set is not None
@@ -172,12 +175,13 @@ class ClusterModel:
         decision = decide(self.world())
         self._unserved_since = (self._unserved_since or self.now) if decision.unserved else None
         self._upgrade = decision.upgrade
+        self._sight = decision.sight
         return decision
 
     def restart(self) -> None:
         """The controller's process ends and another begins: what it kept in memory is lost."""
         self._unserved_since = self._check_written = self._runtime_written = None
-        self._upgrade = None
+        self._upgrade = self._sight = None
         self._applied = False
 
     def settle(self, *, crash_after: Iterable[int] = ()) -> None:
