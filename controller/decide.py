@@ -105,6 +105,7 @@ class Decision:
         unserved: Some node that takes part has no agent.
         upgrade: The upgrade under way.
         sight: Since when the running check is in sight.
+        serving: The nodes that the agents serve, skipped ones too, by name.
     """
 
     actions: tuple[Action, ...] = ()
@@ -112,6 +113,7 @@ class Decision:
     unserved: bool = False
     upgrade: Upgrade | None = None
     sight: Sight | None = None
+    serving: Mapping[str, Node] = field(default_factory=dict)
 
 
 def decide(world: World) -> Decision:
@@ -159,7 +161,12 @@ class _Look:
         if must_ask_for_vms(self.runtime) and self.position.in_force:
             self.deadlines.append(self.world.now + LOOK_AGAIN_FOR_VMS)
         return Decision(
-            todo, min(self.deadlines, default=None), bool(rollout.missing), self.upgrade, self.sight
+            todo,
+            look_again=min(self.deadlines, default=None),
+            unserved=bool(rollout.missing),
+            upgrade=self.upgrade,
+            sight=self.sight,
+            serving=self.serving,
         )
 
     def _upgrade(self) -> Upgrade | None:

@@ -26,7 +26,6 @@ from controller.fanout import Fanout, server_is_away
 from controller.metrics import Metrics
 from controller.objects import Runtime
 from controller.observe import Observed
-from controller.participation import those_that_fit
 from controller.retries import Retries
 from controller.rollout import Rollout
 from controller.runs import Sight
@@ -43,6 +42,8 @@ MAX_ROUNDS = 50
 """Rounds of one look; a decision settles within some five."""
 OF_NODES = (actions.AskNode, actions.DeleteNodePreflight, actions.LabelNode, actions.WriteNodeCondition)
 """Actions of which there is one for every node."""
+BATCH = 500
+"""Writes of nodes in one round: then it is looked whether they are still wanted."""
 REST = 0.25
 """Longest rest after a look, in seconds; a rest is as long as the look was."""
 
@@ -200,7 +201,8 @@ class Reconciler:
         wrote = False
         for _, group in itertools.groupby(todo, key=_group):
             due = [action for action in group if not self._retries.held(action)]
-            done = self._fanout.run(due, stop) if due else []
+            done = self._fanout.run(due[:BATCH], stop) if due else []
+            wrote = wrote or len(due) > BATCH
             for action, outcome in done:
                 if isinstance(outcome, ApiError):
                     self._retries.failed(action, outcome)
@@ -224,10 +226,9 @@ class Reconciler:
         self._unserved_since = (self._unserved_since or world.now) if decision.unserved else None
         self._upgrade = decision.upgrade
         self._sight = decision.sight
-        template = world.daemon_set.template if world.daemon_set else world.manifest.template
-        serving = those_that_fit(template, world.nodes.values())
         self._metrics.states(
-            state_of(world.preflights.get(name), skipped=node.skipped) for name, node in serving.items()
+            state_of(world.preflights.get(name), skipped=node.skipped)
+            for name, node in decision.serving.items()
         )
         runtime = world.runtime
         if runtime is not None:

@@ -1,7 +1,8 @@
 """What the controller keeps of a node's answer: enough for a check's status, and no more.
 
 Thousands of answers are alike, and an agent may write as much as the schema lets it. So what a clean Pass
-says is dropped (a check does not show it), what is left is shared, and the text of one node is bounded.
+says is dropped (a check does not show it), what is left is shared, and the text of one node is bounded. A
+pass that a result contradicts is none.
 """
 
 import sys
@@ -25,9 +26,13 @@ MAX_NODE = 64 * 1024
 def preflight(wire: Mapping[str, object]) -> NodePreflight:
     """Projects a NodePreflight."""
     found = node_preflight.from_object(wire)
-    if found.status is None:
+    status = found.status
+    if status is None:
         return found
-    return replace(found, status=replace(found.status, results=tuple(_kept(found.status.results))))
+    results = tuple(_kept(status.results))
+    contradicted = status.passed is True and not all(flag(one, "passed") for one in results)
+    passed = False if contradicted else status.passed
+    return replace(found, status=replace(status, passed=passed, results=results))
 
 
 def _kept(results: Iterable[WireObject]) -> Iterator[WireObject]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cluster.node_preflight import NodePreflight, NodeStatus
+from cluster.node_preflight import NodePreflight
 from cluster.shapes import flag, text, timestamp
 from controller import silence
 from controller.conditions import Condition, merge
@@ -127,7 +127,7 @@ def progress(
         if preflight is not None and preflight.node_uid != node.meta.uid:
             preflight = None  # of another node that had this name
         if preflight is not None and preflight.status is not None and answered(check, preflight):
-            answers[name] = answer_of(preflight.status)
+            answers[name] = Answer(preflight.status.passed is True, preflight.status.results)
             continue
         until = silence.waited_for_until(
             node, pod, since, patience, given=_deadline(check, preflight), newest_pod=newest_pod
@@ -138,12 +138,6 @@ def progress(
             told = silence.result(node, pod, namespace=namespace, patience=patience)
             answers[name] = Answer(passed=False, results=(told,))
     return Progress(answers, waiting)
-
-
-def answer_of(status: NodeStatus) -> Answer:
-    """Reads a node's answer: a pass that a result of its own contradicts is none."""
-    passed = status.passed is True and all(flag(one, "passed") for one in status.results)
-    return Answer(passed, status.results)
 
 
 def _deadline(check: Check, preflight: NodePreflight | None) -> datetime | None:
@@ -190,7 +184,10 @@ def finished_status(
         "featureStatuses": {name: feature.to_dict() for name, feature in verdict.features.items()},
     }
     if failed:
-        status["failures"] = {name: {"results": _results(answers[name], failed=True)} for name in failed}
+        status["failures"] = {
+            name: {"results": [_result(one) for one in answers[name].results if not flag(one, "passed")]}
+            for name in failed
+        }
     return fit(status), verdict
 
 
@@ -227,16 +224,18 @@ def _told(answered_nodes: int, total: int) -> str:
 
 
 def _entries(answers: Mapping[str, Answer]) -> dict[str, WireObject]:
+    shown: dict[int, WireObject] = {}  # thousands of nodes share the results that are alike
+    for answer in answers.values():
+        for one in answer.results:
+            if id(one) not in shown:
+                shown[id(one)] = _result(one)
     return {
-        name: {"passed": answers[name].passed, "results": _results(answers[name])} for name in sorted(answers)
+        name: {"passed": answers[name].passed, "results": [shown[id(one)] for one in answers[name].results]}
+        for name in sorted(answers)
     }
 
 
-def _results(answer: Answer, *, failed: bool = False) -> list[WireObject]:
-    return [_result(one) for one in answer.results if not (failed and flag(one, "passed"))]
-
-
-def _result(wire: WireObject) -> dict[str, object]:
+def _result(wire: WireObject) -> WireObject:
     """A result as a check shows it: the hint on lines below the message; a clean Pass has neither."""
     status, passed = text(wire, "status"), flag(wire, "passed")
     shown: dict[str, object] = {"checkName": text(wire, "checkName"), "passed": passed}

@@ -7,11 +7,13 @@ results, then passing nodes altogether. Every detail is still in the NodePreflig
 import json
 from collections.abc import Callable, Iterator, Mapping
 
-from cluster.shapes import flag, mapping
+from cluster.shapes import flag, mapping, sequence
 from controller.objects import WireObject
 
 LIMIT = 512 * 1024
 """Bytes of JSON; etcd refuses a request of more than 1.5 MiB, and managedFields and copies come on top."""
+LEAST_RESULT = len('{"checkName":"","passed":true}')
+"""Bytes of the smallest result."""
 SHORT = 160
 """Characters of a message that was cut."""
 
@@ -30,20 +32,26 @@ def fit(status: WireObject, *, limit: int = LIMIT) -> dict[str, object]:
     list of the nodes that take part would be a wrong one.
     """
     done = dict(status)
-    if size(done) <= limit:
+    if _fits(done, limit):
         return done
     done["truncated"] = True
     for stage in (_without_passing_results, _with_short_messages, _without_messages, _without_results):
         done["checks"] = stage(mapping(done, "checks"))
         if "failures" in done:
             done["failures"] = stage(mapping(done, "failures"))
-        if size(done) <= limit:
+        if _fits(done, limit):
             return done
     if "completionTime" not in done:
         done.pop("checks")
         return done
     done["checks"] = dict(_most_important(mapping(done, "checks"), limit - size({**done, "checks": {}})))
     return done
+
+
+def _fits(status: WireObject, limit: int) -> bool:
+    """Tells whether ``status`` fits; results that alone are too many are not written out to be counted."""
+    results = sum(len(sequence(entry, "results")) for entry in mapping(status, "checks").values())
+    return results * LEAST_RESULT <= limit and size(status) <= limit
 
 
 def _without_passing_results(entries: WireObject) -> Entries:

@@ -5,7 +5,7 @@ Pure. A node's own verdict is its agent's; `ignoredChecks` and `useEmulation` we
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -127,13 +127,17 @@ def nodes_needed(min_passed_nodes: int | str, total: int) -> int | None:
     return min_passed_nodes if min_passed_nodes >= 1 else None
 
 
-def _features(answers: Iterable[Answer]) -> dict[str, Feature]:
+def _features(answers: Collection[Answer]) -> dict[str, Feature]:
     ran: set[str] = set()
     failed: Counter[str] = Counter()
-    for answer in answers:
+    # most nodes share all their results (`controller.results`)
+    alike = {tuple(map(id, answer.results)): answer for answer in answers}
+    nodes = Counter(tuple(map(id, answer.results)) for answer in answers)
+    for key, answer in alike.items():
         names = {text(one, "checkName") for one in answer.results} - {""}
         ran |= names
-        failed.update(names & {text(one, "checkName") for one in answer.results if not flag(one, "passed")})
+        for name in names & {text(one, "checkName") for one in answer.results if not flag(one, "passed")}:
+            failed[name] += nodes[key]
     told = sorted(ran, key=lambda name: (name not in failed, name))[:MAX_FEATURES]
     return {name: Feature(failed[name]) for name in sorted(told)}
 
