@@ -55,9 +55,9 @@ function __vm_preflight
     set -l option (string match -r -- '^-[^=]*=' "$last")
     switch $lines[-1]
         case :0
-            __fish_complete_path (string replace -r -- '^-[^=]*=' '' "$last")
+            printf '%s\n' "$option"(__fish_complete_path (string replace -r -- '^-[^=]*=' '' "$last"))
         case :16
-            __fish_complete_directories (string replace -r -- '^-[^=]*=' '' "$last")
+            printf '%s\n' "$option"(__fish_complete_directories (string replace -r -- '^-[^=]*=' '' "$last"))
         case '*'
             printf '%s\n' "$option"$lines[1..-2]
     end
