@@ -201,7 +201,7 @@ class ControlPlane:
             method: HTTP method.
             path: Path with query.
             body: Object to send; that of a PATCH is a merge patch.
-            token: Another user's token; the administrator's when None.
+            token: Another user's token, empty for nobody's; the administrator's when None.
 
         Raises:
             OSError: The API server does not answer.
@@ -209,7 +209,8 @@ class ControlPlane:
         context = ssl.create_default_context(cafile=str(self.ca_file))
         connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=30, context=context)
         kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-        headers = {"Authorization": f"Bearer {token or self._token}", "Content-Type": kind}
+        token = self._token if token is None else token
+        headers = {"Content-Type": kind, **({"Authorization": f"Bearer {token}"} if token else {})}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
