@@ -36,7 +36,8 @@ def build(
     with tempfile.TemporaryDirectory(prefix="vm-preflight-image-") as directory:
         labels = [f"--label={label}={value}" for label, value in source.labels().items()]
         bases = [f"--build-arg=BASE={base}", f"--build-arg=RUNTIME={runtime}"]
-        options = [*machine.secrets(Path(directory)), *bases, *labels, "--no-cache" if fresh else "--layers"]
+        options = [*machine.secrets(Path(directory)), *bases, *labels, "--layers"]
+        options += ["--no-cache"] if fresh else []
         buildah.build(source.PROJECT, *options, f"--tag={name}", timestamp=source.timestamp())
         layout = Path(directory, "layout")
         buildah.export(name, layout)
