@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from image import builder, table
+from image import builder, starts, table
 from image.failure import FailedError
 from lab.apt import UnavailableError
 
@@ -19,16 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="", help="repository and tag, where it is to be pushed")
     parser.add_argument("--base", default="", help="image to build on (default: the Dockerfile's)")
     parser.add_argument("--runtime", default="", help="image to run on (default: the one to build on)")
-    parser.add_argument("--fresh", action="store_true", help="keep nothing of earlier builds")
     options = parser.parse_args(arguments)
     try:
-        made, file = builder.build(
-            options.name, base=options.base, runtime=options.runtime, fresh=options.fresh
-        )
+        made, file = builder.build(options.name, base=options.base, runtime=options.runtime)
+        print("\n".join(table.lines(made)))
+        print("\nwith a read-only root, as 65532, without capabilities:")
+        print("\n".join(table.starts(starts.measure(made.name))))
+        print(f"\nalso in {file}")
     except (FailedError, UnavailableError) as error:
         print(f"make image: {error}", file=sys.stderr)
         return 1
-    print("\n".join([*table.lines(made), "", f"also in {file}"]))
     return 0
 
 

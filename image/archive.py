@@ -18,13 +18,11 @@ class Layer(NamedTuple):
         digest: Of the compressed bytes.
         size: Compressed bytes.
         unpacked: Bytes of its tar.
-        made_by: What made it.
     """
 
     digest: str
     size: int
     unpacked: int
-    made_by: str
 
 
 class Image(NamedTuple):
@@ -35,13 +33,15 @@ class Image(NamedTuple):
         digest: Of its manifest, which a registry knows it by.
         platform: Such as ``linux/amd64``.
         labels: Its labels.
-        layers: Its layers, the base's first.
+        base: Name of the image that it stands on; empty where it is not said.
+        layers: Its layers, the base's first; the last is ours.
     """
 
     name: str
     digest: str
     platform: str
     labels: dict[str, str]
+    base: str
     layers: tuple[Layer, ...]
 
 
@@ -50,16 +50,16 @@ def read(directory: Path) -> Image:
     (entry,) = json.loads((directory / "index.json").read_bytes())["manifests"]
     manifest = _blob(directory, entry["digest"])
     config = _blob(directory, manifest["config"]["digest"])
-    made = [step.get("created_by", "") for step in config["history"] if not step.get("empty_layer")]
     layers = (
-        Layer(layer["digest"], layer["size"], _unpacked(directory, layer["digest"]), made_by)
-        for layer, made_by in zip(manifest["layers"], made, strict=True)
+        Layer(layer["digest"], layer["size"], _unpacked(directory, layer["digest"]))
+        for layer in manifest["layers"]
     )
     return Image(
         name=entry["annotations"]["org.opencontainers.image.ref.name"],
         digest=entry["digest"],
         platform=f"{config['os']}/{config['architecture']}",
         labels=config["config"].get("Labels") or {},
+        base=manifest.get("annotations", {}).get("org.opencontainers.image.base.name", ""),
         layers=tuple(layers),
     )
 

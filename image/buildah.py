@@ -2,7 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from image.failure import FailedError
@@ -49,9 +50,28 @@ def export(image: str, directory: Path) -> None:
     Raises:
         FailedError: It cannot be written.
     """
-    done = _call("push", "--format", "oci", image, f"oci:{directory}:{image}")
+    _output("push", "--format", "oci", image, f"oci:{directory}:{image}")
+
+
+@contextmanager
+def mounted(image: str) -> Iterator[str]:
+    """Mounts an image's file system for as long as the context is open.
+
+    Raises:
+        FailedError: It cannot be mounted.
+    """
+    container = _output("from", "--pull-never", image)
+    try:
+        yield _output("mount", container)
+    finally:
+        _output("rm", container)
+
+
+def _output(*arguments: str) -> str:
+    done = _call(*arguments)
     if done.returncode:
-        raise FailedError(f"buildah push: {done.stderr.strip()}")
+        raise FailedError(f"buildah {arguments[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 def _call(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -12,16 +12,13 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s
 """What `platform.machine` and images call the same."""
 
 
-def build(
-    name: str = "", *, base: str = "", runtime: str = "", fresh: bool = False
-) -> tuple[archive.Image, Path]:
+def build(name: str = "", *, base: str = "", runtime: str = "") -> tuple[archive.Image, Path]:
     """Builds the image, into buildah's storage and as an OCI archive below ``dist``.
 
     Args:
         name: Repository and tag; empty for ``localhost/vm-preflight`` and the version.
         base: Image to build on; empty for the Dockerfile's, or the stand-in where that cannot be pulled.
         runtime: Image to run on; empty for the same.
-        fresh: Whether every step is run anew, whatever is kept of earlier builds.
 
     Returns:
         What was built, and its OCI archive.
@@ -36,8 +33,7 @@ def build(
     with tempfile.TemporaryDirectory(prefix="vm-preflight-image-") as directory:
         labels = [f"--label={label}={value}" for label, value in source.labels().items()]
         bases = [f"--build-arg=BASE={base}", f"--build-arg=RUNTIME={runtime}"]
-        options = [*machine.secrets(Path(directory)), *bases, *labels, "--layers"]
-        options += ["--no-cache"] if fresh else []
+        options = [*machine.secrets(Path(directory)), *bases, *labels]
         buildah.build(source.PROJECT, *options, f"--tag={name}", timestamp=source.timestamp())
         layout = Path(directory, "layout")
         buildah.export(name, layout)

@@ -1,39 +1,36 @@
 """An image as a person looks at it."""
 
+from collections.abc import Iterable, Iterator
+
 from image.archive import Image
 
 PREFIX = "org.opencontainers.image."
 """What the names of the OCI image-spec's labels begin with."""
 
 
-def lines(image: Image) -> list[str]:
-    """Shows name, size, layers and labels."""
+def lines(image: Image) -> Iterator[str]:
+    """Shows name, digest, layers and labels."""
+    yield f"{image.name}  {image.platform}"
+    yield from (image.digest, "")
+    of = [*(image.base for _ in image.layers[1:]), "/opt/vm-preflight"]
     size = sum(layer.size for layer in image.layers)
     unpacked = sum(layer.unpacked for layer in image.layers)
-    rows = [("LAYER", "SIZE", "UNPACKED", "MADE BY")]
-    rows += [
-        (
-            layer.digest.removeprefix("sha256:")[:12],
-            _size(layer.size),
-            _size(layer.unpacked),
-            _short(layer.made_by),
-        )
-        for layer in image.layers
-    ]
-    rows += [(f"{len(image.layers)} in all", _size(size), _size(unpacked), "")]
-    shown = [f"{a:<12}  {b:>8}  {c:>8}  {d}".rstrip() for a, b, c, d in rows]
-    labels = [
-        f"{name.removeprefix(PREFIX):<12}  {value}"
-        for name, value in sorted(image.labels.items())
-        if name.startswith(PREFIX)
-    ]
-    return [f"{image.name}  {image.platform}", image.digest, "", *shown, "", *labels]
+    rows = [("LAYER", "SIZE", "UNPACKED", "OF")]
+    for layer, what in zip(image.layers, of, strict=True):
+        digest = layer.digest.removeprefix("sha256:")[:12]
+        rows.append((digest, _megabytes(layer.size), _megabytes(layer.unpacked), what))
+    rows.append((f"{len(image.layers)} in all", _megabytes(size), _megabytes(unpacked), ""))
+    yield from (f"{row[0]:<12}  {row[1]:>8}  {row[2]:>8}  {row[3]}".rstrip() for row in rows)
+    yield ""
+    for name, value in sorted(image.labels.items()):
+        if name.startswith(PREFIX):
+            yield f"{name.removeprefix(PREFIX):<12}  {value}"
 
 
-def _size(count: int) -> str:
+def starts(taken: Iterable[tuple[str, float]]) -> Iterator[str]:
+    """Shows what each process takes to start."""
+    yield from (f"{what:<12}  {seconds:.2f} s to start" for what, seconds in taken)
+
+
+def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB"
-
-
-def _short(made_by: str) -> str:
-    text = " ".join(made_by.removeprefix("/bin/sh -c ").removeprefix("#(nop) ").split())
-    return text if len(text) <= 60 else f"{text[:59]}…"
