@@ -79,10 +79,11 @@ def in_cluster(options: Namespace, spawn: Sequence[str]) -> int:
             given = kubeconfig.load(options.kubeconfig)
         else:
             given = credentials.in_cluster()
+        client = Client(given)
     except CredentialsError as error:
         raise UsageError(str(error)) from error
     return agent.run_in_cluster(
-        Client(given),
+        client,
         node=options.node,
         probe=options.probe or DEFAULT_SOCKET,
         spawn=spawn,

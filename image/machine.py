@@ -17,6 +17,8 @@ SECRET = "/run/secrets/ca.pem"
 KEPT = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout", "retries")
 """Settings that mean the same in the build; paths of the machine do not."""
 
+_SECTIONS = ("global", "install", ":env:")
+
 
 def secrets(directory: Path) -> Iterator[str]:
     """Yields options of ``buildah build`` that pass the machine's settings on.
@@ -38,11 +40,11 @@ def secrets(directory: Path) -> Iterator[str]:
 
 
 def parse(listed: str) -> Mapping[str, str]:
-    """Reads what ``pip config list`` prints, of which later lines of the environment win."""
-    found = {}
+    """Reads what ``pip config list`` prints: for all, over it for install, over both the environment."""
+    found: dict[str, dict[str, str]] = {section: {} for section in _SECTIONS}
     for line in listed.splitlines():
         name, _, value = line.partition("=")
         section, _, option = name.rpartition(".")
-        if section in ("global", "install", ":env:"):
-            found[option] = "\n    ".join(str(ast.literal_eval(value)).split("\n"))
-    return found
+        if section in found:
+            found[section][option] = "\n    ".join(str(ast.literal_eval(value)).split("\n"))
+    return {option: value for section in _SECTIONS for option, value in found[section].items()}

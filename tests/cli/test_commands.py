@@ -65,6 +65,23 @@ def test_wrong_usage_is_status_2_and_one_line_that_names_it(words, told):
     assert told in ended.stderr
 
 
+@pytest.mark.parametrize("daemon", ["agent", "controller"])
+def test_an_authority_that_is_no_certificate_is_named(daemon, tmp_path):
+    (tmp_path / "ca.crt").write_text("not a certificate\n")
+    cluster = {"server": "https://127.0.0.1:1", "certificate-authority": str(tmp_path / "ca.crt")}
+    kubeconfig = {
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    ended = vm_preflight(daemon, "--kubeconfig", str(tmp_path / "kubeconfig"), NODE_NAME="n1")
+    assert ended.returncode == 2
+    assert ended.stderr.count("\n") == 1
+    assert f"{tmp_path / 'ca.crt'}: not usable as certificate authority" in ended.stderr
+
+
 def test_a_wrong_key_in_the_configuration_is_named(tmp_path):
     file = tmp_path / "preflight.toml"
     file.write_text("[checks.Memory]\nminimum = 1\n")
