@@ -6,6 +6,7 @@ Each row of the table in spec.md 5 stands in `tests/spec`; here it stands for ev
 import json
 import os
 import pty
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -401,3 +402,37 @@ def test_a_deletion_that_a_policy_refuses_is_told(lab: ControllerLab) -> None:
     assert "not disabled, 1 virtual machine left: " in said
     assert "this one is kept" in said
     assert (status, is_untouched(lab)) == (1, True)
+
+
+# Without a controller that would switch it off.
+
+
+@pytest.fixture
+def without_controller(lab: ControllerLab) -> Iterator[ControllerLab]:
+    """The controller is away, and comes back afterwards."""
+    lab.stop()
+    yield lab
+    lab.start()
+
+
+def test_a_controller_that_is_away_is_told(without_controller: ControllerLab) -> None:
+    status, said = disable(without_controller, "--timeout", "1")
+
+    assert status == 1
+    assert said == (
+        "vm-preflight disable: disabled, but not switched off after 1 s: "
+        "is its controller running? kubectl get pods -n vm-system\n"
+    )
+
+
+def test_an_interrupt_after_the_switch_is_set_takes_nothing_back(without_controller: ControllerLab) -> None:
+    lab = without_controller
+    with disabling(lab) as running:
+        lab.until(lambda: not shapes.flag(lab.runtime(), "spec", "enabled"), "the switch is set")
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (
+        130,
+        "the VM runtime is being switched off: kubectl describe vmruntime vmruntime\n",
+    )
+    assert DISABLING_ANNOTATION not in shapes.mapping(lab.runtime(), "metadata", "annotations")
