@@ -154,11 +154,13 @@ class ControllerLab:
 
     # the controller
 
-    def credentials(self) -> Credentials:
-        """Credentials of the controller's own service account."""
+    def credentials(self, server: str = "") -> Credentials:
+        """Credentials of the controller's own service account; ``server`` is a proxy of the API server."""
         token = self.plane.token(CONTROLLER_NAME, NAMESPACE)
         return Credentials(
-            self.plane.server, ca_file=str(self.plane.ca_file), authorization=lambda: f"Bearer {token}"
+            server or self.plane.server,
+            ca_file=str(self.plane.ca_file),
+            authorization=lambda: f"Bearer {token}",
         )
 
     def start(
