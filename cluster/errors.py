@@ -14,6 +14,8 @@ MALFORMED = "Malformed"
 """What came back is not what the Kubernetes API answers."""
 CLOSED = "Closed"
 """This client was closed."""
+FENCED = "Fenced"
+"""This client may write no more, since another process may be at work in its place: nothing was sent."""
 NO_CREDENTIALS = "NoCredentials"
 """No token could be had: nothing was sent."""
 

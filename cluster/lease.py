@@ -19,6 +19,8 @@ from cluster.transport import Client
 
 logger = logging.getLogger(__name__)
 
+MAX_DURATION = 60
+"""Seconds: a record that asks for more, as one that was edited by hand may, is waited for no longer."""
 RELEASE_TIMEOUT = 1.0
 """Seconds for giving the lease back: the process has two to end."""
 
@@ -194,7 +196,8 @@ class Election:
                 # Somebody wrote over our record, and may be leading or have led since.
                 self._renewed_at = None
                 return False
-            valid = self._clock() - self._observed_at < (record.duration or self._timing.duration)
+            duration = min(record.duration or self._timing.duration, MAX_DURATION)
+            valid = self._clock() - self._observed_at < duration
             if record.holder and valid:
                 self._say(f"standing by for {record.holder}")
                 return False

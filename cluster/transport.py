@@ -16,7 +16,7 @@ from cluster import shapes
 from cluster.answers import Object, decode, event, failure, lines
 from cluster.backoff import Backoff
 from cluster.credentials import Credentials, in_cluster
-from cluster.errors import NO_ANSWER, UNREACHABLE, ApiError, CredentialsError
+from cluster.errors import FENCED, NO_ANSWER, UNREACHABLE, ApiError, CredentialsError
 from cluster.resources import FIELD_MANAGER
 from cluster.wire import Wire
 
@@ -62,18 +62,30 @@ class Client:
         self._wire = Wire(credentials, user_agent=user_agent)
         self._timeout = timeout
         self._attempts = attempts
+        self._may_write: Callable[[], bool] = lambda: True
         self._backoff = backoff or Backoff(base=0.5, cap=8.0, random=random.random)
         self._accept = JSON
 
-    def limited(self, *, timeout: float | None = None, attempts: int = 1) -> Self:
-        """Returns a client over the same connections with another time-out and number of attempts.
+    def limited(
+        self,
+        *,
+        timeout: float | None = None,
+        attempts: int = 1,
+        may_write: Callable[[], bool] | None = None,
+    ) -> Self:
+        """Returns a client over the same connections for callers that have a deadline or a loop of their own.
 
-        For callers that have a deadline or a retry loop of their own.
+        Args:
+            timeout: Another time-out, in seconds.
+            attempts: Another number of attempts.
+            may_write: Asked right before each write is sent, which fails as `FENCED` where the answer is no:
+                of what a process had in mind when it was stopped for a while, nothing is done afterwards.
         """
         other = object.__new__(type(self))
         other._wire = self._wire
         other._timeout = self._timeout if timeout is None else timeout
         other._attempts = attempts
+        other._may_write = may_write or self._may_write
         other._backoff = self._backoff
         other._accept = self._accept
         return other
@@ -244,6 +256,8 @@ class Client:
         if body is not None:
             headers["Content-Type"] = content_type
         request = f"{method} {target.partition('?')[0]}"
+        if method != "GET" and not self._may_write():
+            raise ApiError(0, FENCED, "another process may be at work in our place", request=request)
         with self._wire.exchange(
             method, target, request=request, body=body, headers=headers, read_timeout=self._timeout
         ) as response:

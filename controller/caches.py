@@ -102,6 +102,13 @@ class Cache(Generic[T]):
         new = key not in self._informer.items()
         self._writes[key] = _Write(item, self._identify(item), new=new, at=self._clock())
 
+    def read(self, wire: Mapping[str, object]) -> None:
+        """Notes an object as the API server returned it on a read, where that is news."""
+        key = shapes.key(wire)
+        item, known = self._project(wire), self.items().get(key)
+        if known is None or self._identify(item).supersedes(self._identify(known)):
+            self._writes[key] = _Write(item, self._identify(item), new=known is None, at=self._clock())
+
     def deleted(self, key: str, item: T) -> None:
         """Notes that an item was deleted, or is known to be gone."""
         self._writes[key] = _Write(None, self._identify(item), new=False, at=self._clock())

@@ -106,6 +106,7 @@ class Decision:
         upgrade: The upgrade under way.
         sight: Since when the running check is in sight.
         serving: The nodes that the agents serve, skipped ones too, by name.
+        given_up: Nodes that count as failed in a check that ends now, because they have not answered.
     """
 
     actions: tuple[Action, ...] = ()
@@ -114,6 +115,7 @@ class Decision:
     upgrade: Upgrade | None = None
     sight: Sight | None = None
     serving: Mapping[str, Node] = field(default_factory=dict)
+    given_up: frozenset[str] = frozenset()
 
 
 def decide(world: World) -> Decision:
@@ -138,6 +140,7 @@ class _Look:
         self.in_run = runs.participants(self.current, self.serving) if self.current else {}
         self.sight = runs.sight(world.sight, self.current, world.now)
         self.deadlines: list[datetime] = []
+        self.given_up: frozenset[str] = frozenset()
         self.watched = runtime.enabled and self.position.in_force and self.memory.enabled
         self.covered = triggers.is_about_to_start(self.memory, world.checks)
         self.upgrade = self._upgrade()
@@ -167,6 +170,7 @@ class _Look:
             upgrade=self.upgrade,
             sight=self.sight,
             serving=self.serving,
+            given_up=self.given_up,
         )
 
     def _upgrade(self) -> Upgrade | None:
@@ -319,6 +323,7 @@ class _Look:
         """The end of a running check at once, its progress now and then."""
         so_far = self._progress_of(check)
         if not so_far.waiting:
+            self.given_up = so_far.given_up
             wire, verdict = runs.finished_status(check, self.runtime, so_far.answers, self.world.now)
             result, kind = ("Passed", "Normal") if verdict.passed else ("Failed", "Warning")
             told = Announcement(kind, f"Preflight{result}", f"{check.name}: {verdict.message}")

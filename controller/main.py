@@ -10,12 +10,14 @@ from importlib.metadata import version
 import structlog
 
 from cluster import shapes
+from cluster.backoff import MAX_RETRY_AFTER
 from cluster.events import EventRecorder
 from cluster.lease import Election
 from cluster.resources import CONTROLLER_NAME, LEASE_NAME, PODS, VM_RUNTIME_NAME
 from cluster.transport import ApiError, Client
 from controller import page
 from controller.effects import Effects
+from controller.fanout import server_is_away
 from controller.metrics import Metrics
 from controller.observe import Observed
 from controller.reconciler import Reconciler
@@ -75,9 +77,10 @@ def run(
         api_server_version.ask_again()
         wake.set()
 
+    election = Election(client, namespace=namespace, name=LEASE_NAME, identity=f"{own_name()}_{uuid.uuid4()}")
     observed = Observed(limited, namespace=namespace, on_change=wake.set, on_restart=restarted)
     leader = _Leader(
-        limited,
+        limited.limited(may_write=lambda: election.leading) if leader_election else limited,
         observed=observed,
         metrics=metrics,
         namespace=namespace,
@@ -97,7 +100,7 @@ def run(
         log.info("serving", address=str(server.address), version=version("vm-preflight"))
         observed.start()
         if leader_election:
-            return _lead_when_elected(client, leader, namespace, stop)
+            return _lead_when_elected(election, leader, stop)
         leader.start()
         stop.wait()
         return True
@@ -195,7 +198,7 @@ class _Leader:
         self._reconciler.run(self._ended)
 
 
-def _lead_when_elected(client: Client, leader: _Leader, namespace: str, stop: threading.Event) -> bool:
+def _lead_when_elected(election: Election, leader: _Leader, stop: threading.Event) -> bool:
     """Stands by, leads, and gives the lease back only after the loop has ended."""
     give_back = threading.Event()
 
@@ -205,8 +208,6 @@ def _lead_when_elected(client: Client, leader: _Leader, namespace: str, stop: th
         give_back.set()
 
     threading.Thread(target=leave, name="leave", daemon=True).start()
-    identity = f"{own_name()}_{uuid.uuid4()}"
-    election = Election(client, namespace=namespace, name=LEASE_NAME, identity=identity)
     return election.run(leader.start, give_back)
 
 
@@ -218,14 +219,16 @@ def own_name() -> str:
 def own_image(client: Client, namespace: str, stop: threading.Event) -> str:
     """Returns the image of the own pod's first container; empty outside of a pod, as for any other failure.
 
-    An API server that does not answer is asked again until it does, or until ``stop`` is set.
+    An API server that is away or overloaded is asked again until it answers, or until ``stop`` is set; so is
+    one that refuses a pod, whose rights may be on their way: an image that is wrong stays so.
     """
     while not stop.is_set():
         try:
             pod = client.get(PODS.path(own_name(), namespace=namespace))
         except ApiError as error:
-            if error.status == 0 or error.status >= 500:
-                stop.wait(RETRY)
+            if server_is_away(error) or (error.status in (401, 403) and "POD_NAME" in os.environ):
+                log.warning("the own pod cannot be read yet", error=str(error))
+                stop.wait(max(RETRY, min(error.retry_after or 0.0, MAX_RETRY_AFTER)))
                 continue
             log.warning(
                 "the manifest's own image is used, because the own pod cannot be read", error=str(error)

@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from cluster import shapes
 from cluster.backoff import Backoff
 from cluster.informer import Informer
 from cluster.resources import AGENT_NAME, CHECKS, DAEMON_SETS, NODE_PREFLIGHTS, NODES, PODS, VM_RUNTIMES
@@ -112,6 +113,7 @@ class Observed:
             on_restart=restarted(PODS.plural),
             backoff=BACKOFF,
         )
+        self._client = client
         self._informers = (runtimes, checks, self._preflights, daemon_sets, nodes, self._pods)
         self.runtimes = Cache(runtimes, objects.runtime, _identity)
         self.checks = Cache(checks, objects.check, _identity)
@@ -140,6 +142,16 @@ class Observed:
         """Returns what is not known yet, one line; None once every cache was filled."""
         late = [informer for informer in self._informers if not informer.synced]
         return "; ".join(informer.error for informer in late) or "not listed yet" if late else None
+
+    def refresh_preflights(self) -> None:
+        """Asks for every NodePreflight, whatever the watch has shown.
+
+        Raises:
+            ApiError: The API server's answer.
+        """
+        for page in self._client.pages(NODE_PREFLIGHTS.path()):
+            for wire in shapes.items(page, "items"):
+                self.preflights.read(wire)
 
     def pods(self) -> dict[str, AgentPod]:
         """Returns the agent's pod on each node."""

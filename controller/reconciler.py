@@ -24,7 +24,8 @@ from controller.decide import LOOK_AGAIN_FOR_VMS, Decision, World, decide
 from controller.effects import Effects
 from controller.fanout import Fanout, server_is_away
 from controller.metrics import Metrics
-from controller.objects import Runtime
+from controller.moments import Moments
+from controller.objects import Check, Runtime
 from controller.observe import Observed
 from controller.retries import Retries
 from controller.rollout import Rollout
@@ -44,6 +45,8 @@ OF_NODES = (actions.AskNode, actions.DeleteNodePreflight, actions.LabelNode, act
 """Actions of which there is one for every node."""
 BATCH = 500
 """Writes of nodes in one round: then it is looked whether they are still wanted."""
+ASK_AGAIN = timedelta(seconds=1)
+"""After a question that was not answered and that a verdict turns on."""
 REST = 0.25
 """Longest rest after a look, in seconds; a rest is as long as the look was."""
 
@@ -62,6 +65,7 @@ class Reconciler:
         wake: Set when something changed or the loop is to end.
         patience: How long nodes are waited for.
         now: The time of day.
+        clock: Monotonic seconds.
         backoff: Delays after failures of one action.
         new_id: Makes the unique part of a check's name.
     """
@@ -79,6 +83,7 @@ class Reconciler:
         wake: threading.Event,
         patience: Patience | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], float] = time.monotonic,
         backoff: Backoff | None = None,
         new_id: Callable[[], uuid.UUID] = uuid.uuid4,
     ) -> None:
@@ -93,16 +98,15 @@ class Reconciler:
         self._now = now
         self._fanout = Fanout(effects.do, client)
         self._retries = Retries(
-            backoff or Backoff(base=0.2, cap=30.0, random=random.random), now, metrics.failed
+            backoff or Backoff(base=0.2, cap=30.0, random=random.random), clock, metrics.failed
         )
         self._new_id = new_id
         self._wake = wake
-        self._unserved_since: datetime | None = None
+        self._moments = Moments(now, clock)
         self._upgrade: Upgrade | None = None
         self._sight: Sight | None = None
-        self._blind_at: datetime | None = None
-        self._some_vms: tuple[datetime, str] | None = None
-        self._written: dict[str, datetime] = {}
+        self._unseen = timedelta()
+        self._some_vms = ""
         self._verdicts: dict[str, bool] | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -112,7 +116,9 @@ class Reconciler:
             began = time.monotonic()
             until = self._look_guarded(stop)
             if not stop.wait(min(time.monotonic() - began, REST)):
-                self._wake.wait(max((until - self._now()).total_seconds(), 0.0))
+                # bounded: the clock may have been set meanwhile
+                pause = min(until - self._now(), self._patience.idle)
+                self._wake.wait(max(pause.total_seconds(), 0.0))
 
     def interrupt(self) -> None:
         """Cuts off writes that other threads than the loop's have under way; from another thread."""
@@ -134,17 +140,26 @@ class Reconciler:
             When to look again though nothing changed.
         """
         until = self._now() + self._patience.idle
+        confirmed: frozenset[str] = frozenset()
         for _ in range(MAX_ROUNDS):
             world = self.world()
             decision = decide(world)
             self._note(world, decision)
+            self._retries.wanted(decision.actions)
             until = decision.look_again or until
+            if not decision.given_up <= confirmed:
+                if not self._confirm():
+                    until = self._now() + ASK_AGAIN
+                    break
+                confirmed = decision.given_up
+                continue
             if stop.is_set() or not self._act(decision.actions, stop):
                 break
         else:
             log.warning("not settled after many rounds", rounds=MAX_ROUNDS)
         self._effects.tell()
-        return min(until, self._now() + self._patience.idle, *self._retries.due())
+        due = [self._now() + timedelta(seconds=seconds) for seconds in self._retries.due()]
+        return min(until, self._now() + self._patience.idle, *due)
 
     def world(self) -> World:
         """Puts together what is known now."""
@@ -152,9 +167,9 @@ class Reconciler:
         daemon_set = next(iter(self._observed.daemon_sets.items().values()), None)
         found, told = self._virtual_machines(runtime)
         checks = tuple(self._observed.checks.items().values())
-        there = {one.meta.uid for one in checks} | {runtime.meta.uid if runtime else ""}
-        self._written = {uid: at for uid, at in self._written.items() if uid in there}
         current = runs.current(checks)
+        moments = self._moments
+        self._forget(runtime, current)
         return World(
             now=self._now(),
             runtime=runtime,
@@ -169,9 +184,9 @@ class Reconciler:
             manifest=self._rollout.look(daemon_set),
             vms=found,
             vms_told=told,
-            unserved_since=self._unserved_since,
-            check_written=self._written.get(current.meta.uid) if current else None,
-            runtime_written=self._written.get(runtime.meta.uid) if runtime else None,
+            unserved_since=moments.get(_UNSERVED),
+            check_written=moments.get(f"{_WRITTEN}{current.meta.uid}") if current else None,
+            runtime_written=moments.get(f"{_WRITTEN}{runtime.meta.uid}") if runtime else None,
             new_name=f"vmruntime-preflight-check-{self._new_id()}",
             namespace=self._namespace,
             patience=self._patience,
@@ -179,21 +194,50 @@ class Reconciler:
 
     def _sight_now(self) -> Sight | None:
         """Since when the running check is in sight, without the time since a look that saw no answers."""
-        sight, now = self._sight, self._now()
-        if sight is not None and self._blind_at is not None:
-            sight = Sight(sight.run, sight.since + max(now - self._blind_at, timedelta()))
-        self._blind_at = now if self._observed.blind else None
-        return sight
+        blind = self._moments.get(_BLIND)
+        self._moments.forget(_BLIND)
+        if blind is not None:
+            self._unseen += self._now() - blind
+        if self._observed.blind:
+            self._moments.note(_BLIND)
+        return self._sight and Sight(self._sight.run, self._moments.first(_SIGHT) + self._unseen)
+
+    def _look_at(self, sight: Sight | None) -> None:
+        """Counts from now on for how long another check is in sight."""
+        if sight is None or self._sight is None or sight.run != self._sight.run:
+            self._moments.note(_SIGHT)
+            self._unseen = timedelta()
+        self._sight = sight
+
+    def _forget(self, runtime: Runtime | None, current: Check | None) -> None:
+        """Forgets when statuses were written that nobody asks for any more."""
+        written = {f"{_WRITTEN}{one.meta.uid}" for one in (runtime, current) if one is not None}
+        self._moments.forget_all_but({*written, _UNSERVED, _VMS, _SIGHT, _BLIND})
+
+    def _confirm(self) -> bool:
+        """Asks once more before nodes are given up; returns whether there was an answer.
+
+        A watch whose connection was cut can be silent for a minute and a half: a verdict is not left to it.
+        """
+        try:
+            self._observed.refresh_preflights()
+        except ApiError as error:
+            log.warning("nodes are not given up unasked", error=str(error))
+            self._metrics.failed("NodePreflight")
+            return False
+        return True
 
     def _virtual_machines(self, runtime: Runtime | None) -> tuple[VMs, str]:
         """Looks for virtual machines where they matter; that some are left is not asked again at once."""
         if runtime is None or not must_ask_for_vms(runtime):
-            self._some_vms = None
+            self._some_vms = ""
             return VMs.UNKNOWN, ""
-        if self._some_vms is not None and self._now() - self._some_vms[0] < LOOK_AGAIN_FOR_VMS:
-            return VMs.SOME, self._some_vms[1]
+        asked = self._moments.get(_VMS)
+        if self._some_vms and asked is not None and self._now() - asked < LOOK_AGAIN_FOR_VMS:
+            return VMs.SOME, self._some_vms
         found, told = vms.look(self._client)
-        self._some_vms = (self._now(), told) if found is VMs.SOME else None
+        self._moments.note(_VMS)
+        self._some_vms = told if found is VMs.SOME else ""
         return found, told
 
     def _act(self, todo: Iterable[Action], stop: threading.Event) -> bool:
@@ -217,15 +261,18 @@ class Reconciler:
 
     def _note_write(self, action: Action) -> None:
         if isinstance(action, actions.WriteCheckStatus):
-            self._written[action.check.meta.uid] = self._now()
+            self._moments.note(f"{_WRITTEN}{action.check.meta.uid}")
         elif isinstance(action, actions.WriteRuntimeStatus):
-            self._written[action.runtime.meta.uid] = self._now()
+            self._moments.note(f"{_WRITTEN}{action.runtime.meta.uid}")
 
     def _note(self, world: World, decision: Decision) -> None:
         """Keeps what the next look needs, and what people and Prometheus see."""
-        self._unserved_since = (self._unserved_since or world.now) if decision.unserved else None
+        if decision.unserved:
+            self._moments.first(_UNSERVED)
+        else:
+            self._moments.forget(_UNSERVED)
         self._upgrade = decision.upgrade
-        self._sight = decision.sight
+        self._look_at(decision.sight)
         self._metrics.states(
             state_of(world.preflights.get(name), skipped=node.skipped)
             for name, node in decision.serving.items()
@@ -239,6 +286,10 @@ class Reconciler:
         for preflight, news in transitions(before, preflights):
             self._effects.tell_of_node(preflight.name, preflight.node_uid, news)
         self._verdicts = verdicts(before, preflights, {node.meta.uid for node in nodes})
+
+
+_WRITTEN, _UNSERVED, _VMS, _SIGHT, _BLIND = "written ", "unserved", "virtual machines", "sight", "blind"
+"""Names of moments; of the first an object's unique id follows."""
 
 
 def _group(action: Action) -> object:

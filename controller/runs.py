@@ -90,10 +90,12 @@ class Progress:
     Attributes:
         answers: The answers so far, and those that stand for nodes that were given up.
         waiting: The nodes that are still waited for, with the time until when.
+        given_up: The nodes that have not answered and are not waited for any more.
     """
 
     answers: Mapping[str, Answer]
     waiting: Mapping[str, datetime]
+    given_up: frozenset[str]
 
 
 def progress(
@@ -122,6 +124,7 @@ def progress(
     newest_pod = max((pod.meta.created for pod in pods.values() if pod.meta.created), default=None)
     answers: dict[str, Answer] = {}
     waiting: dict[str, datetime] = {}
+    given_up: set[str] = set()
     for name, node in nodes.items():
         preflight, pod = preflights.get(name), pods.get(name)
         if preflight is not None and preflight.node_uid != node.meta.uid:
@@ -137,7 +140,8 @@ def progress(
         else:
             told = silence.result(node, pod, namespace=namespace, patience=patience)
             answers[name] = Answer(passed=False, results=(told,))
-    return Progress(answers, waiting)
+            given_up.add(name)
+    return Progress(answers, waiting, frozenset(given_up))
 
 
 def _deadline(check: Check, preflight: NodePreflight | None) -> datetime | None:

@@ -52,7 +52,7 @@ def status(
         checks: The checks that exist.
         now: The present.
     """
-    last = summary.last_completed(runtime, memory, checks)
+    last = summary.last_completed(runtime, memory, checks, now)
     is_ready = ready.readiness(
         enabled=runtime.enabled,
         in_force=memory.enabled,

@@ -6,11 +6,14 @@ present enabling, kept while the next one runs, and kept when its check object i
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from cluster.shapes import flag, mapping, text, time, timestamp
 from controller import runs, verdict
 from controller.objects import Check, Memory, Runtime, WireObject
 
+NONSENSE = timedelta(days=1)
+"""So far ahead of ours no clock is: a time that lies further ahead was written by hand."""
 MAX_MESSAGE, MAX_FEATURES, MAX_NAME = 1024, 256, 63
 """Bounds of ``lastCompleted`` in VMRuntime's schema: an admission policy's cost is estimated from them."""
 
@@ -37,13 +40,16 @@ def recorded(status: WireObject) -> LastCompleted | None:
     return LastCompleted(name, flag(wire, "passed"), wire) if name else None
 
 
-def last_completed(runtime: Runtime, memory: Memory, checks: Iterable[Check]) -> LastCompleted | None:
+def last_completed(
+    runtime: Runtime, memory: Memory, checks: Iterable[Check], now: datetime
+) -> LastCompleted | None:
     """Returns the check that decides about VMs.
 
     Args:
         runtime: The VMRuntime as it stands.
         memory: The memory after this look.
         checks: The checks that exist.
+        now: The present.
     """
     if not memory.enabled:
         return None
@@ -60,15 +66,17 @@ def last_completed(runtime: Runtime, memory: Memory, checks: Iterable[Check]) ->
     newest = max(ended.values(), key=lambda check: check.age_key, default=None)
     if newest is None or newest.completion is None or newest.passed is None:
         return old
-    if old is not None and old.name not in ended:  # deleted: only a check that ended later takes its place
-        at = time(old.wire, "completionTime")
-        if at is not None and newest.completion <= at:
+    if old is not None and old.name not in ended:  # deleted: only a check that came later takes its place
+        created = time(old.wire, "creationTimestamp")
+        credible = created is not None and created - now < NONSENSE
+        if created is not None and credible and newest.age_key < (created.timestamp(), old.name):
             return old
     failed = _failed(newest)
     wire: dict[str, object] = {
         "name": newest.name,
         "passed": newest.passed,
         "completionTime": timestamp(newest.completion),
+        **({"creationTimestamp": timestamp(newest.meta.created)} if newest.meta.created else {}),
         "failedFeatures": failed,
     }
     if not newest.passed and (not failed or newest.reason != verdict.Reason.NODES_FAILED):

@@ -31,11 +31,11 @@ def runtime(summary: WireObject | None = None, *, generation: int = 3) -> Runtim
 
 
 def told_of(*checks: Check) -> dict[str, object]:
-    return summary(checks, last_completed(runtime(), ON, checks))
+    return summary(checks, last_completed(runtime(), ON, checks, NOON))
 
 
 def last_after(told: WireObject, *checks: Check) -> str:
-    last = last_completed(runtime(told), ON, checks)
+    last = last_completed(runtime(told), ON, checks, NOON)
     return last.name if last else ""
 
 
@@ -67,7 +67,7 @@ def test_while_one_runs_its_name_alone_is_told():
     assert text(told, "lastCompleted", "name") == "a"
 
 
-def test_a_deleted_check_is_replaced_by_one_that_ended_later_alone():
+def test_a_deleted_check_is_replaced_by_one_that_came_later_alone():
     older, bad = check("older"), check("zz-bad", passed=False)
     status = told_of(older, bad)
     assert last_after(status, older) == "zz-bad"
@@ -77,14 +77,28 @@ def test_a_deleted_check_is_replaced_by_one_that_ended_later_alone():
     assert last_after(status, older, check("zz-bad", created=9, ended=None)) == "zz-bad"
 
 
+def test_a_deleted_check_is_replaced_whatever_the_clock_said_that_ended_it():
+    """A controller whose clock is an hour ahead ended the deleted one."""
+    status = told_of(check("ahead", ended=3600))
+    assert last_after(status, check("right", passed=False, created=5, ended=9)) == "right"
+
+
+def test_a_deleted_check_of_another_century_is_nonsense():
+    bad = check("bad", passed=False)
+    lie = {**at(told_of(bad), "lastCompleted"), "name": "lie", "passed": True}  # type: ignore[dict-item]
+    told = {"lastCompleted": {**lie, "creationTimestamp": "2126-01-01T00:00:00Z"}}
+    assert last_after(told, bad) == "bad"
+    assert last_after({"lastCompleted": {**lie, "creationTimestamp": "2026-01-01T12:00:05Z"}}, bad) == "lie"
+
+
 def test_a_check_that_was_made_while_disabled_decides_nothing():
-    assert last_completed(runtime(), Memory(), [check("a")]) is None
+    assert last_completed(runtime(), Memory(), [check("a")], NOON) is None
     assert (
-        last_completed(runtime(generation=2), Memory(enabled=True, enabled_generation=4), [check("a")])
+        last_completed(runtime(generation=2), Memory(enabled=True, enabled_generation=4), [check("a")], NOON)
         is None
     )
 
 
 def test_a_check_of_a_deleted_vm_runtime_decides_nothing():
     """A new VMRuntime counts its generations from 1 again."""
-    assert last_completed(runtime(), ON, [check("a", created=-1)]) is None
+    assert last_completed(runtime(), ON, [check("a", created=-1)], NOON) is None

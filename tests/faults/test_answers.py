@@ -1,4 +1,4 @@
-"""Answers that are lost, refusals and storms of them, from enabling to disabling: each write meets with some."""
+"""Lost answers, refusals and storms of them: each write from enabling to disabling meets with some."""
 
 import itertools
 import threading

@@ -165,7 +165,8 @@ def carried_out_but(code: int, reason: str) -> Fault:
     told = status(code, reason)
 
     def fault(exchange: Exchange) -> None:
-        exchange.forward()
+        if exchange.call.writes:  # else there is nothing to carry out, and a watch would not end
+            exchange.forward()
         told(exchange)
 
     return fault
