@@ -238,7 +238,14 @@ class _Look:
         )
         if missing and rolled_out:
             self.deadlines.append((world.unserved_since or world.now) + ready.DEBOUNCE)
-        return Rollout(wanted, rolled_out, missing, world.manifest.trouble, world.manifest.apply_trouble)
+        return Rollout(
+            wanted,
+            rolled_out,
+            missing,
+            trouble=ready.explain(missing, world.pods, world.namespace),
+            manifest_trouble=world.manifest.trouble,
+            apply_trouble=world.manifest.apply_trouble,
+        )
 
     def _runtime_status(self, rollout: Rollout) -> Iterator[Action]:
         """The VMRuntime's status; a runtime is switched on only when every check that was there is marked so.

@@ -4,11 +4,12 @@ A node counts as served while its agent's pod is available or its last report is
 only after a while, so that a rolling update of the agents does not make readiness flap.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from cluster.resources import AGENT_NAME
 from controller.objects import AgentPod
 
 REPORT_AGE = timedelta(minutes=10)
@@ -68,6 +69,28 @@ def unserved(
     return tuple(sorted(name for name in nodes if not served(name)))
 
 
+def explain(missing: Sequence[str], pods: Mapping[str, AgentPod], namespace: str) -> str:
+    """Says which nodes no agent serves, why the first one of them, and where to look.
+
+    Of a pod's words only the reason: the kubelet changes the rest every few seconds, each time a write.
+
+    Args:
+        missing: The nodes, sorted.
+        pods: The agent's pod on each node.
+        namespace: The agents' namespace.
+    """
+    if not missing:
+        return ""
+    more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
+    pod = pods.get(missing[0])
+    if pod is None:
+        why, look = "there is no agent pod", f"daemonset {AGENT_NAME}"
+    else:
+        why, look = f"pod {pod.meta.name} is not ready ({pod.reason or 'Unknown'})", f"pod {pod.meta.name}"
+    told = f"no agent serves {', '.join(missing[:MAX_NAMED])}{more}: on {missing[0]} {why}"
+    return f"{told}; see why: kubectl -n {namespace} describe {look}"
+
+
 def agents_count_as_rolled_out(
     missing: Collection[str], since: datetime | None, *, was: bool, now: datetime
 ) -> bool:
@@ -87,7 +110,7 @@ def readiness(
     enabled: bool,
     in_force: bool,
     rolled_out: bool,
-    missing: Collection[str],
+    trouble: str,
     verdict: bool | None,
     check: str,
 ) -> Readiness:
@@ -97,7 +120,7 @@ def readiness(
         enabled: What its spec asks for.
         in_force: Whether it is on.
         rolled_out: Whether the agents count as rolled out.
-        missing: Nodes that no agent serves.
+        trouble: Which nodes no agent serves, and why.
         verdict: Of the last completed check since it was enabled; None where there is none.
         check: That check's name.
     """
@@ -106,9 +129,7 @@ def readiness(
     if not enabled:
         return Readiness(Reason.SWITCHING_OFF, "the VM runtime is being switched off")
     if not rolled_out:
-        named = sorted(missing)[:MAX_NAMED]
-        more = f" and {len(missing) - MAX_NAMED} more" if len(missing) > MAX_NAMED else ""
-        return Readiness(Reason.AGENTS_NOT_READY, f"no agent serves {', '.join(named)}{more}")
+        return Readiness(Reason.AGENTS_NOT_READY, trouble)
     if verdict is None:
         return Readiness(Reason.NO_VERDICT, "no preflight check has finished since it was enabled")
     if not verdict:

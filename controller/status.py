@@ -23,6 +23,7 @@ class Rollout:
         wanted: They are wanted.
         rolled_out: They count as rolled out on every node that takes part.
         missing: Nodes that no agent serves.
+        trouble: The same for a person, with why.
         manifest_trouble: Why the manifest cannot be used; names the file.
         apply_trouble: What the API server said when it was applied.
     """
@@ -30,6 +31,7 @@ class Rollout:
     wanted: bool
     rolled_out: bool
     missing: Collection[str] = ()
+    trouble: str = ""
     manifest_trouble: str = ""
     apply_trouble: str = ""
 
@@ -57,7 +59,7 @@ def status(
         enabled=runtime.enabled,
         in_force=memory.enabled,
         rolled_out=rollout.rolled_out,
-        missing=rollout.missing,
+        trouble=rollout.trouble,
         verdict=last.passed if last else None,
         check=last.name if last else "",
     )
@@ -111,7 +113,7 @@ def _rolled_out(rollout: Rollout) -> Condition:
             AGENTS_ROLLED_OUT,
             holds=False,
             reason="RollingOut",
-            message="not every node that takes part has its agent yet",
+            message=rollout.trouble,
         )
     return Condition(
         AGENTS_ROLLED_OUT,

@@ -525,6 +525,7 @@ def test_readiness_survives_a_rolling_update_and_falls_when_agents_stay_away():
     cluster.settle()
     assert cluster.status["ready"] is False
     assert cluster.condition("Ready")["reason"] == "AgentsNotReady"
+    assert cluster.condition("Ready")["message"].startswith("no agent serves a: on a there is no agent pod; ")
     cluster.serve_all()
     cluster.settle()
     assert cluster.status["ready"] is True
