@@ -30,8 +30,10 @@ def pod(name: str, reason: str) -> AgentPod:
         (
             ("a", "b", "c", "d", "e"),
             {"b": pod("p", "CrashLoopBackOff")},
-            "no agent serves a, b, c and 2 more: on a there is no agent pod; "
-            f"{DESCRIBE} daemonset vm-preflight-agent",
+            (
+                "no agent serves a, b, c and 2 more: on a there is no agent pod; "
+                f"{DESCRIBE} daemonset vm-preflight-agent"
+            ),
         ),
         (
             ("a",),
