@@ -32,6 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--archive", help="our image in a file (make image), for a cluster of our own")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """A cluster that is given pulls our image from somewhere."""
+    if config.option.cluster and not config.option.image:
+        raise pytest.UsageError("CLUSTER needs IMAGE: what the nodes of that cluster pull")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The README's story is told first."""
     items.sort(key=lambda item: item.path.name != "test_story.py")
@@ -54,8 +60,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """A test that passed has told so by its story: no dot in the middle of it."""
-    return ("passed", "", "") if report.when == "call" and report.passed else None
+    """No dots in the middle of the story: who passed has told it, who was skipped is listed at the end."""
+    if report.passed or report.skipped:
+        return (report.outcome if report.when == "call" or report.skipped else "", "", "")
+    return None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -99,8 +107,6 @@ def bed(
     """The cluster, without anything of ours in it."""
     given = pytestconfig.option.cluster
     if given:
-        if not pytestconfig.option.image:
-            raise pytest.UsageError("--cluster needs --image: what the nodes of that cluster pull")
         program, cache = toolchain.find("kubectl"), tmp_path_factory.mktemp("kubectl-cache")
         kubectl = Kubectl(program, Path(given), cache)
         if kubectl("get", "namespace", "vm-system", MACHINES, "--ignore-not-found", "-o", "name"):

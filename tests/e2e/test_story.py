@@ -75,16 +75,17 @@ def test_virtual_machines_may_be_created(enabled: EndToEnd, story: Story) -> Non
 
 def test_skip_label(enabled: EndToEnd, story: Story) -> None:
     """A node is left out by a label, and checked again at once when the label goes."""
-    node = enabled.nodes_that_take_part()[-1]
+    *others, node = enabled.nodes_that_take_part()
     enabled.kubectl("label", "nodes", node, f"{SKIP_LABEL}=")
     story.say(f"kubectl label nodes {node} '{SKIP_LABEL}='")
     until(lambda: enabled.node_preflight(node)["spec"].get("skip"), "the node is skipped", seconds=SECONDS)
 
     known = enabled.names_of_checks()
-    assert enabled.vm_preflight("check", "vmruntimepfc").returncode == 0
+    status = enabled.vm_preflight("check", "vmruntimepfc").returncode
+    assert status == (0 if others else 1)  # of no node at all nothing is promised
     [check] = [check for check in enabled.checks() if check["metadata"]["name"] not in known]
-    assert node not in verdicts(check)
-    story.say("a check of the others: " + ", ".join(verdicts(check)))
+    assert sorted(verdicts(check)) == others
+    story.say(f"a check of the others: {', '.join(others) or 'there are none'}")
 
     known = enabled.names_of_checks()
     before = enabled.node_preflight(node)["status"].get("runID")
