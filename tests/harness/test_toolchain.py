@@ -4,13 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import toolchain
 
 ROOT = Path(__file__).parents[2]
-NEEDS_CONTROL_PLANE = "tests/deploy/test_install.py::test_a_second_runtime_is_refused"
+NEEDS_CONTROL_PLANE = "tests/deploy/test_install.py::test_applies_twice_and_the_second_time_changes_nothing"
 FAKE_GO = """#!/bin/sh
 echo build >> "$FAKE_GO_LOG"
 sleep 0.3
@@ -120,6 +121,40 @@ def test_kubernetes_programs_are_told_their_version() -> None:
     assert "version.gitVersion=v1." in flags
     assert "version.gitMajor=1 " in flags
     assert toolchain.tools()["etcd"].flags == "-s -w"
+
+
+def test_a_kubelet_can_be_told_another_version() -> None:
+    kubelet = toolchain.tools()["kubelet"]
+    newer = replace(kubelet, told="v1.99.8")
+
+    assert "version.gitVersion=v1.99.8 " in newer.flags
+    assert "version.gitMinor=99 " in newer.flags
+    assert newer.path.parent == kubelet.path.parent
+    assert newer.path != kubelet.path
+
+
+def test_a_program_of_the_same_name_on_path_is_not_a_nodes(nowhere: Path, tmp_path: Path) -> None:
+    program(nowhere, "bridge")  # iproute2's
+    cached = toolchain.tools()["bridge"].path
+    program(cached.parent, "bridge")
+
+    assert toolchain.built("bridge") == cached
+
+
+def test_what_a_node_needs_can_be_built(nowhere: Path) -> None:
+    for name in toolchain.NODE:
+        with pytest.raises(toolchain.ToolMissingError, match=f"{name} is built by Go, which is not here"):
+            toolchain.built(name)
+
+
+def test_a_build_with_c_says_what_it_needs(
+    nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(nowhere, tmp_path, FAKE_GO_FAILS="1").items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(toolchain.ToolMissingError, match="it needs gcc libseccomp-dev pkg-config"):
+        toolchain.built("runc")
 
 
 @pytest.mark.parametrize(("ci", "status"), [(None, 0), ("true", 1)])

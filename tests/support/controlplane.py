@@ -21,6 +21,7 @@ from typing import Self
 
 import offspring
 import toolchain
+from kubectl import Kubectl, write_kubeconfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VIRTUAL_MACHINE_KINDS = Path(__file__).parent / "manifests" / "virtual-machines.yaml"
@@ -171,13 +172,8 @@ class ControlPlane:
         self, *arguments: str | Path, stdin: str | None = None, kubeconfig: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Runs kubectl as `kubectl` does; returns its exit status and all that it printed, warnings too."""
-        command = [
-            self._programs["kubectl"],
-            f"--kubeconfig={kubeconfig or self.kubeconfig}",
-            f"--cache-dir={self.directory / 'kubectl-cache'}",
-            *arguments,
-        ]
-        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        user, cache = kubeconfig or self.kubeconfig, self.directory / "kubectl-cache"
+        return Kubectl(self._programs["kubectl"], user, cache).run(*arguments, stdin=stdin)
 
     def get_json(self, *arguments: str) -> dict[str, object]:
         """Runs `kubectl get ... -o json`.
@@ -247,28 +243,14 @@ class ControlPlane:
         return str(made["token"])
 
     def kubeconfig_for_token(self, token: str, *, name: str | None = None) -> Path:
-        """Writes a kubeconfig (in JSON, which is YAML too) for whoever has this token.
+        """Writes a kubeconfig for whoever has this token.
 
         Args:
             token: The bearer token.
             name: The file's name without its ending; a random one when None.
         """
         path = self.directory / f"{name or secrets.token_hex(8)}.kubeconfig"
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {"server": self.server, "certificate-authority": str(self.ca_file)},
-                }
-            ],
-            "users": [{"name": "test", "user": {"token": token}}],
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "current-context": "test",
-        }
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(config, indent=1))
+        write_kubeconfig(path, server=self.server, authority=self.ca_file, user={"token": token})
         return path
 
     def apply_deploy(self) -> str:

@@ -30,12 +30,16 @@ class Kubectl:
         Raises:
             KubectlError: It failed.
         """
-        command = [*self._command, *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+        done = self.run(*arguments, stdin=stdin)
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             raise KubectlError(f"kubectl {' '.join(map(str, arguments))}: {said}")
         return done.stdout
+
+    def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Runs kubectl; returns its exit status and all that it printed, warnings too."""
+        command = [*self._command, *arguments]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
     def get(self, *arguments: str) -> dict[str, Any]:
         """Runs `kubectl get ... -o json`; empty when `--ignore-not-found` found nothing.
