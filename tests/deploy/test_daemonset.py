@@ -90,6 +90,7 @@ def test_a_node_that_is_not_ready_takes_part(pod: dict[str, Any]) -> None:
     assert pod["tolerations"] == [
         {"key": "node.kubernetes.io/not-ready", "operator": "Exists"},
         {"key": "node.kubernetes.io/unreachable", "operator": "Exists"},
+        {"key": "readiness.k8s.io/vm-preflight", "operator": "Exists"},
     ]
     assert pod["nodeSelector"] == {"kubernetes.io/os": "linux"}
 
