@@ -91,13 +91,15 @@ def told_by_check(name: str, preflight: NodePreflight | None, check: CheckView |
 
 
 def mode_in(results: Iterable[Wire]) -> str:
-    """Returns how VMs will run, by a node's results in a check; empty where that was not asked."""
+    """Returns how VMs will run, by a node's results in a check; empty where they do not tell.
+
+    A KVM that warns was made up for by emulation, or ignored.
+    """
     found = {text(one, "checkName"): one for one in results}
-    if "KVM" not in found:
-        return ""
-    if text(found["KVM"], "status") == "Pass":
-        return "Hardware"
-    return "Emulation" if text(found.get("Emulation"), "reason") == "EmulationEnabled" else "None"
+    status = text(found.get("KVM"), "status")
+    if status == "Warn":
+        return "Emulation" if text(found.get("Emulation"), "reason") == "EmulationEnabled" else ""
+    return {"Pass": "Hardware", "Fail": "None", "Unknown": "None"}.get(status, "")
 
 
 @dataclass(frozen=True, slots=True)
