@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from cluster.resources import AGENT_NAME
+from cluster.resources import AGENT_NAME, NAMESPACE
 from controller.objects import AgentPod
+from controller.summary import LastCompleted
 
 REPORT_AGE = timedelta(minutes=10)
 """The agent's slow interval: a report younger than this shows that it works."""
@@ -111,8 +112,7 @@ def readiness(
     in_force: bool,
     rolled_out: bool,
     trouble: str,
-    verdict: bool | None,
-    check: str,
+    last: LastCompleted | None,
 ) -> Readiness:
     """Tells whether the VM runtime is ready.
 
@@ -121,8 +121,7 @@ def readiness(
         in_force: Whether it is on.
         rolled_out: Whether the agents count as rolled out.
         trouble: Which nodes no agent serves, and why.
-        verdict: Of the last completed check since it was enabled; None where there is none.
-        check: That check's name.
+        last: The last check that decides about VMs; None where there is none.
     """
     if not in_force:
         return Readiness(Reason.DISABLED, "the VM runtime is disabled")
@@ -130,8 +129,16 @@ def readiness(
         return Readiness(Reason.SWITCHING_OFF, "the VM runtime is being switched off")
     if not rolled_out:
         return Readiness(Reason.AGENTS_NOT_READY, trouble)
-    if verdict is None:
-        return Readiness(Reason.NO_VERDICT, "no preflight check has finished since it was enabled")
-    if not verdict:
-        return Readiness(Reason.CHECK_FAILED, f"preflight check {check} failed")
-    return Readiness(Reason.READY, f"preflight check {check} passed and an agent serves every node")
+    if last is None:
+        return Readiness(
+            Reason.NO_VERDICT,
+            "no preflight check has finished since it was enabled; "
+            f"wait for one with: kubectl get vmruntimepfc -n {NAMESPACE} --watch",
+        )
+    if not last.passed:
+        return Readiness(
+            Reason.CHECK_FAILED,
+            f"preflight check {last.name} failed ({last.cause}); "
+            f"see why with: kubectl get vmruntimepfc -n {NAMESPACE} {last.name} -o yaml",
+        )
+    return Readiness(Reason.READY, f"preflight check {last.name} passed and an agent serves every node")

@@ -60,8 +60,7 @@ def status(
         in_force=memory.enabled,
         rolled_out=rollout.rolled_out,
         trouble=rollout.trouble,
-        verdict=last.passed if last else None,
-        check=last.name if last else "",
+        last=last,
     )
     conditions = (
         Condition(READY, is_ready.ready, is_ready.reason.value, is_ready.message),

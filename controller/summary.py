@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from cluster.shapes import flag, mapping, text, time, timestamp
+from cluster.shapes import flag, mapping, text, time, timestamp, words
 from controller import runs, verdict
 from controller.objects import Check, Memory, Runtime, WireObject
 
@@ -16,6 +16,8 @@ NONSENSE = timedelta(days=1)
 """So far ahead of ours no clock is: a time that lies further ahead was written by hand."""
 MAX_MESSAGE, MAX_FEATURES, MAX_NAME = 1024, 256, 63
 """Bounds of ``lastCompleted`` in VMRuntime's schema: an admission policy's cost is estimated from them."""
+MAX_TOLD = 10
+"""Failed features that a sentence names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class LastCompleted:
     name: str
     passed: bool
     wire: WireObject
+
+    @property
+    def cause(self) -> str:
+        """Why it did not pass, in a few words: a message where there is one, else the features that failed."""
+        return text(self.wire, "message") or ", ".join(words(self.wire, "failedFeatures")[:MAX_TOLD])
 
 
 def recorded(status: WireObject) -> LastCompleted | None:

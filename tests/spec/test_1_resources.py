@@ -237,6 +237,10 @@ def test_features_of_a_failed_check(failed: ControllerLab) -> None:
         "KVM": {"passed": False, "failedNodeNum": 1},
     }
     assert shown(failed, "vmruntime")[1][2:] == ["true", "false", "false"]
+    assert failed.condition("Ready")["message"] == (
+        f"preflight check {MANUAL} failed (KVM); "
+        f"see why with: kubectl get vmruntimepfc -n vm-system {MANUAL} -o yaml"
+    )
 
 
 # VMRuntimePreflightCheck: `vm.cluster.gke.io/v1`, namespaced (`vm-system`), short name `vmruntimepfc`
