@@ -36,7 +36,7 @@ class LastCompleted:
 
     @property
     def cause(self) -> str:
-        """Why it did not pass, in a few words: a message where there is one, else the features that failed."""
+        """Why it did not pass, in a few words: its message, else the features that failed."""
         return text(self.wire, "message") or ", ".join(words(self.wire, "failedFeatures")[:MAX_TOLD])
 
 
