@@ -65,7 +65,7 @@ class World:
         daemon_set: The agents' DaemonSet.
         manifest: The agents' manifest.
         vms: Whether virtual machines exist, where that matters.
-        vms_told: Which one was found, as kubectl is told, or why that is not known.
+        vms_told: What to do about the first one, or why that is not known.
         unserved_since: Since when some node that takes part has had no agent.
         check_written: When the running check's status was written last.
         runtime_written: When the VMRuntime's status was written last.

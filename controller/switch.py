@@ -54,7 +54,7 @@ def position(runtime: Runtime, vms: VMs, told: str = "") -> Position:
     Args:
         runtime: The VMRuntime.
         vms: Whether virtual machines exist; looked at only where `must_ask_for_vms`.
-        told: Which one was found, as kubectl is told, or why that is not known.
+        told: What to do about the first one, or why that is not known.
     """
     if runtime.enabled and runtime.disabling:
         return Position(
@@ -75,13 +75,13 @@ def position(runtime: Runtime, vms: VMs, told: str = "") -> Position:
     if runtime.force_disable == "true":
         return Position(
             Obstacle.WAITING,
-            f"virtual machines exist and must be deleted, such as by: kubectl delete {told}; "
+            f"virtual machines exist and must be deleted ({told}); "
             "the VM runtime switches off when the last is gone",
         )
     return Position(
         Obstacle.PROTECTED,
         "not disabled, because virtual machines exist and are protected: "
-        f"delete them (kubectl delete {told}), or use 'vm-preflight disable vmruntime --force=true'; "
+        f"delete them ({told}) or use 'vm-preflight disable vmruntime --force=true'; "
         "the VM runtime switches off when the last is gone",
     )
 

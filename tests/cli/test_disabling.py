@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 import vmkinds
@@ -402,6 +403,50 @@ def test_a_deletion_that_a_policy_refuses_is_told(lab: ControllerLab) -> None:
     assert "not disabled, 1 virtual machine left: " in said
     assert "this one is kept" in said
     assert (status, is_untouched(lab)) == (1, True)
+
+
+# The resource alone, when the API server or a kind's API is in trouble: what is not known is never none.
+
+
+def test_machines_protect_the_runtime_across_a_restart_of_the_api_server(lab: ControllerLab) -> None:
+    add(lab, KUBEVIRT, "vm")
+    lab.enable(enabled=False)
+    lab.until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsProtected", "protected")
+
+    lab.plane.stop_apiserver()
+    lab.plane.start_apiserver()
+
+    annotate(lab, "true")  # what comes of it is a look after the restart
+    lab.until(lambda: lab.condition("DisableBlocked")["reason"] == "VMsMustBeDeleted", "looked at again")
+    assert lab.status()["enabled"] is True
+    lab.delete(KUBEVIRT, "vm", namespace="default")
+    lab.until(lambda: is_off(lab), "off")
+
+
+def test_a_kind_whose_api_is_broken_keeps_the_runtime_on(lab: ControllerLab) -> None:
+    definition = vmkinds.CRDS.path(f"{INSTANCE.plural}.{INSTANCE.group}")
+    older = replace(INSTANCE, version="v1alpha3")
+    changed = vmkinds.definition(INSTANCE, [INSTANCE.version, older.version])["spec"]
+    lab.client.patch(definition, {"spec": changed})
+    lab.until(lambda: vmkinds.answers(lab.client, older.path()), "the other version is served")
+    add(lab, older, "vm")
+    lab.client.patch(definition, {"spec": {"conversion": vmkinds.BROKEN}})
+    lab.until(
+        lambda: "conversion webhook" in str(lab.plane.request("GET", INSTANCE.path())[1].get("message")),
+        "its API is broken",
+    )
+
+    lab.enable(enabled=False)
+
+    lab.until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsUnknown", "unknown")
+    said = lab.condition("DisableBlocked")["message"]
+    assert "cannot be told whether virtual machines exist: virtualmachineinstances.kubevirt.io: " in said
+    assert said.endswith("; see: kubectl get virtualmachineinstances.kubevirt.io -A")
+    assert lab.status()["enabled"] is True
+    lab.client.patch(definition, {"spec": {"conversion": {"strategy": "None", "webhook": None}}})
+    lab.until(lambda: lab.condition("DisableBlocked")["reason"] == "VMsProtected", "it is found")
+    lab.delete(older, "vm", namespace="default")
+    lab.until(lambda: is_off(lab), "off")
 
 
 # Without a controller that would switch it off.

@@ -92,7 +92,10 @@ def test_a_kind_whose_versions_cannot_be_converted_is_unknown_never_none(client:
             list_all(client)
         with vmkinds.installed(client, GDC, "v1"):  # what is there counts more than what is not known
             vmkinds.add(client, GDC, "other")
-            assert look(client) == (VMs.SOME, "virtualmachines.vm.cluster.gke.io -n default other")
+            assert look(client) == (
+                VMs.SOME,
+                "the first: kubectl delete virtualmachines.vm.cluster.gke.io -n default other",
+            )
 
 
 @pytest.mark.parametrize("code", [500, 503, 403])

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controller.objects import Memory, Meta, Runtime
 from controller.switch import Obstacle, VMs, annotation_trouble, gate_is_open, must_ask_for_vms, position
@@ -66,3 +68,38 @@ def test_the_gate_as_the_metric_shows_it(
 ):
     one = replace(runtime(enabled=enabled, in_force=in_force), disabling=disabling)
     assert gate_is_open(one, passed=passed) is is_open
+
+
+RUNTIMES = st.builds(
+    lambda enabled, in_force, force, disabling: replace(
+        runtime(enabled=enabled, in_force=in_force, force=force), disabling=disabling
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.none() | st.sampled_from(["true", "false"]) | st.text(),
+    st.booleans(),
+)
+
+
+@given(RUNTIMES, st.sampled_from(VMs))
+def test_it_goes_off_only_where_that_is_wanted_and_no_machine_is_there(one: Runtime, vms: VMs):
+    decided = position(one, vms, "the first: kubectl delete it")
+    went_off = one.memory.enabled and not decided.in_force
+    assert not went_off or (not one.enabled and vms is VMs.NONE)
+    assert decided.in_force or not one.enabled
+    assert (decided.obstacle is Obstacle.NOTHING) is (decided.in_force is one.enabled)
+    assert decided.message
+
+
+@given(RUNTIMES, st.lists(st.sampled_from(VMs), min_size=1))
+def test_where_it_ends_depends_on_the_last_look_alone(one: Runtime, looks: list[VMs]):
+    now = one
+    for vms in [*looks, VMs.NONE]:
+        now = replace(now, memory=Memory(enabled=position(now, vms).in_force))
+    assert now.memory.enabled is one.enabled
+
+
+@given(RUNTIMES, st.booleans())
+def test_the_gate_is_shut_while_it_is_switched_off(one: Runtime, passed: bool):
+    ending = one.memory.enabled and not one.enabled
+    assert not (ending and gate_is_open(one, passed=passed))

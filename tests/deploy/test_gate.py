@@ -19,6 +19,8 @@ from waiting import until
 import cluster.resources as names
 from cluster import kubeconfig
 from cluster.transport import Client
+from controller import objects
+from controller.switch import gate_is_open
 
 RUNTIME = names.VM_RUNTIMES.path(names.VM_RUNTIME_NAME)
 KINDS = {
@@ -252,6 +254,28 @@ def test_the_annotation_alone_closes_nothing(gate: Gate, annotation: str, wanted
     )
 
     assert gate.admits()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("in_force", [True, False])
+@pytest.mark.parametrize("disabling", [True, False])
+@pytest.mark.parametrize("last", [None, PASSED, FAILED], ids=["no-verdict", "passed", "failed"])
+def test_the_metric_says_what_the_gate_does(
+    gate: Gate, wanted: bool, in_force: bool, disabling: bool, last: dict[str, object] | None
+) -> None:
+    known = objects.Runtime(
+        objects.Meta("vmruntime"),
+        enabled=wanted,
+        disabling=disabling,
+        memory=objects.Memory(enabled=in_force),
+    )
+    expected = gate_is_open(known, passed=last is PASSED)
+    if not expected:
+        open_again(gate)
+    annotations = {names.DISABLING_ANNOTATION: "true"} if disabling else {}
+    gate.runtime(wanted=wanted, in_force=in_force, last=last, annotations=annotations)
+
+    assert gate.admits() if expected else gate.refuses(" ")
 
 
 def test_a_namespace_can_opt_out(gate: Gate) -> None:
