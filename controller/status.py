@@ -127,5 +127,5 @@ def _annotations(runtime: Runtime) -> Condition:
     if trouble:
         return Condition(ANNOTATIONS_VALID, holds=False, reason="NeitherTrueNorFalse", message=trouble)
     return Condition(
-        ANNOTATIONS_VALID, holds=True, reason="Valid", message="annotations hold words that are known"
+        ANNOTATIONS_VALID, holds=True, reason="Valid", message="every annotation that counts holds true or false, or is absent"
     )

@@ -64,7 +64,7 @@ def position(runtime: Runtime, vms: VMs, told: str = "") -> Position:
             f"kubectl annotate vmruntime {VM_RUNTIME_NAME} {DISABLING_ANNOTATION}-",
         )
     if runtime.enabled:
-        return Position(Obstacle.NOTHING, "the VM runtime is enabled")
+        return Position(Obstacle.NOTHING, "nobody asks to switch it off")
     if not runtime.memory.enabled or vms is VMs.NONE:
         return Position(Obstacle.NOTHING, "the VM runtime is disabled", in_force=False)
     if vms is VMs.UNKNOWN:

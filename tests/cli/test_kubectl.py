@@ -5,7 +5,7 @@ import os
 import pty
 import signal
 import subprocess
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -285,3 +285,31 @@ def test_the_switch(lab, call):
     assert call("enable")[::2] == (1, "error: the VM runtime is already enabled\n")
     assert call("disable")[:2] == (0, "VM runtime disabled.\n")
     assert not flag(lab.status(), "enabled")
+
+
+def on_terminal(lab, **variables):
+    """Returns what a person sees: both streams are one terminal."""
+    ours, theirs = pty.openpty()
+    command = [*plugin(), "--kubeconfig", str(lab.plane.kubeconfig)]
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env={**os.environ, **variables}) as process:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # EIO: the other side is closed
+            while read := os.read(ours, 4096):
+                seen += read
+    os.close(ours)
+    assert process.returncode == 0
+    return seen.decode().splitlines()
+
+
+def test_on_a_terminal_there_is_colour_and_what_follows_for_virtual_machines(checked):
+    header, n1, n2, n3, blank, *told = on_terminal(checked, NO_COLOR="")
+    assert (header.split(), blank) == (HEADER, "")
+    assert "\033[32mPassed\033[0m    Hardware" in n1
+    assert "\033[31mFailed\033[0m " in n2
+    assert "\033[2mSkipped\033[0m " in n3
+    assert told[0] == "3 nodes: 1 passed, 1 failed, 1 skipped."
+    assert told[1].startswith("VMs are refused: vmruntime-preflight-check-")
+    assert told[1].endswith(" ago (KVM).")
+    assert told[2:] == ["Why, and what to do: kubectl vm-preflight explain n2"]
+    assert "\033" not in "".join(on_terminal(checked, NO_COLOR="1"))
