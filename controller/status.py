@@ -127,5 +127,8 @@ def _annotations(runtime: Runtime) -> Condition:
     if trouble:
         return Condition(ANNOTATIONS_VALID, holds=False, reason="NeitherTrueNorFalse", message=trouble)
     return Condition(
-        ANNOTATIONS_VALID, holds=True, reason="Valid", message="every annotation that counts holds true or false, or is absent"
+        ANNOTATIONS_VALID,
+        holds=True,
+        reason="Valid",
+        message="every annotation that counts holds true or false, or is absent",
     )

@@ -3,12 +3,16 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.cluster_view import View
 from cli.gate import gate, summary
-from cli.node_report import result
+from cli.node_report import of_check, result
 from cli.nodes import row
-from cli.standing import Standing, check_view, stand
+from cli.progress import told as progress
+from cli.standing import Standing, check_view, stand, told_by_check
+from cli.text import plain
 from cluster.node_preflight import NodePreflight, NodeStatus, RunRequest
 from controller.standing import State
 from preflight.result import Status
@@ -145,3 +149,50 @@ def test_the_summary_counts_and_names_the_next_command():
     lines = list(summary(view, NOW))
     assert lines[0] == "2 nodes: 1 failed, 1 skipped."
     assert lines[-1] == "Why, and what to do: kubectl vm-preflight explain n2"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def some(**fields):
+    """Objects whose fields hold what they should, anything else, or nothing."""
+    return st.fixed_dictionaries({}, optional={key: value | JSON for key, value in fields.items()})
+
+
+RESULTS = st.lists(
+    some(checkName=st.text(max_size=9), passed=st.booleans(), status=st.sampled_from(list(Status)))
+)
+NODE_PREFLIGHTS = some(
+    spec=some(run=some(id=st.just("u"), check=st.text(max_size=9)), skip=st.booleans()),
+    status=some(passed=st.booleans(), mode=st.text(max_size=9), results=RESULTS, runID=st.just("u")),
+)
+CHECK_OBJECTS = some(
+    metadata=some(
+        name=st.text(max_size=9), uid=st.just("u"), creationTimestamp=st.just("2026-01-01T00:00:00Z")
+    ),
+    status=some(
+        completionTime=st.just("2026-01-01T00:02:00Z"),
+        checks=some(n1=some(passed=st.booleans(), results=RESULTS)),
+        conditions=st.lists(some(type=st.just("Complete"), message=st.text(max_size=9)), max_size=2),
+    ),
+)
+
+
+@given(NODE_PREFLIGHTS, CHECK_OBJECTS, some(spec=some(enabled=st.booleans()), status=JSON), st.booleans())
+def test_objects_edited_into_nonsense_are_shown_all_the_same(
+    preflight_object, check_object, runtime_object, skipped
+):
+    view = View({"n1": preflight_object}, {"n1": skipped}, [check_view(check_object)], runtime_object)
+    (one,) = view.standings()
+    assert all(cell.isprintable() and " " not in cell for cell in row(one, NOW, wide=True))
+    assert all(line.isprintable() for line in summary(view, NOW))
+    told = told_by_check("n1", None, check_view(check_object))
+    if told is not None:
+        lines = plain(of_check("n1", told, check_view(check_object))).splitlines()
+        assert lines[-1].startswith(f"node n1 {'passed' if told['passed'] is True else 'failed'}")
+        assert all(line.isprintable() for line in lines)
+    assert progress(check_object, bar=True).isprintable()
