@@ -91,7 +91,14 @@ def ask(machines: Sequence[VirtualMachine]) -> None:
     """
     say(f"there {'is' if count(machines).startswith('1 ') else 'are'} {count(machines)}: {some(machines)}")
     print("Delete them all and disable the VM runtime? [y/N] ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        say("\nnot disabled, nothing changed")
+        raise
+    if not answer.endswith("\n"):
+        say("")  # the end of the input: the cursor still stands behind the question
+    if answer.strip().lower() not in ("y", "yes"):
         raise NotDoneError(f"not disabled, nothing changed: {WAY_OUT}")
 
 

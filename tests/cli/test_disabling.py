@@ -20,7 +20,7 @@ from controlplane import ControlPlane
 from program import command, vm_preflight
 
 from cli.cluster_access import NotDoneError
-from cli.vm_removal import remove_all
+from cli.vm_removal import WAY_OUT, remove_all
 from cluster import shapes
 from cluster.resources import (
     DISABLING_ANNOTATION,
@@ -169,6 +169,33 @@ def test_row_3_by_the_command(lab: ControllerLab, kind: Resource) -> None:
         "Delete them all and disable the VM runtime? [y/N] deleting 1 virtual machine …\n"
     )
     assert (asking.returncode, left(lab), is_off(lab)) == (0, set(), True)
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "status", "said"),
+    [
+        (True, 130, "not disabled, nothing changed\n"),
+        (False, 1, f"vm-preflight disable: not disabled, nothing changed: {WAY_OUT}\n"),
+    ],
+    ids=["ctrl-c", "ctrl-d"],
+)
+def test_who_leaves_at_the_question_changes_nothing(
+    lab: ControllerLab, interrupt: bool, status: int, said: str
+) -> None:
+    annotate(lab, "true")
+    add(lab, KUBEVIRT, "vm")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command(*words(lab)), stdin=theirs, stderr=subprocess.PIPE, text=True) as asking:
+        os.close(theirs)
+        assert asking.stderr is not None
+        while asking.stderr.read(1) != "]":
+            assert asking.poll() is None
+        asking.send_signal(signal.SIGINT) if interrupt else os.write(ours, b"\x04")
+        _, rest = asking.communicate(timeout=60)
+    os.close(ours)
+
+    assert (asking.returncode, rest) == (status, f"\n{said}")
+    assert (left(lab), is_untouched(lab)) == ({"vm"}, True)
 
 
 @KINDS
