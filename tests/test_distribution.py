@@ -50,8 +50,9 @@ def test_every_entry_point_is_declared_and_loads(unpacked: Path) -> None:
     checks = points.select(group="vm_preflight.checks")
     assert {point.name: point.value for point in checks} == declared
     assert [point.load().name for point in checks] == [point.name for point in checks]
-    (command,) = points.select(group="console_scripts")
-    assert callable(command.load())
+    commands = points.select(group="console_scripts")
+    assert {point.name: point.value for point in commands} == PROJECT["project"]["scripts"]
+    assert all(callable(command.load()) for command in commands)
 
 
 @pytest.mark.parametrize(
