@@ -30,14 +30,21 @@ def watch(client: Client, printer: Printer, *, selector: str) -> None:
     """
     first = look(client.limited(attempts=2), selector=selector)
     logging.getLogger("cluster").addHandler(logging.NullHandler())  # what it warns of is told here
-    changed = threading.Event()
-    preflights: Informer[Wire] = Informer(client, NODE_PREFLIGHTS, dict, on_change=changed.set)
+    changed, failed = threading.Event(), threading.Event()
+    look_again, note = changed.set, failed.set
+    preflights: Informer[Wire] = Informer(
+        client, NODE_PREFLIGHTS, dict, on_change=look_again, on_restart=note
+    )
     nodes: Informer[bool] | None = None
     checks: Informer[CheckView] | None = None
     if first.skipped is not None:
-        nodes = Informer(client, NODES, is_skipped, label_selector=selector, on_change=changed.set)
+        nodes = Informer(
+            client, NODES, is_skipped, label_selector=selector, on_change=look_again, on_restart=note
+        )
     if first.checks is not None:
-        checks = Informer(client, CHECKS, check_view, namespace=NAMESPACE, on_change=changed.set)
+        checks = Informer(
+            client, CHECKS, check_view, namespace=NAMESPACE, on_change=look_again, on_restart=note
+        )
     informers: list[Informer[Any]] = [one for one in (preflights, nodes, checks) if one is not None]
     for one in informers:
         one.start()
@@ -53,7 +60,7 @@ def watch(client: Client, printer: Printer, *, selector: str) -> None:
         )
 
     try:
-        _follow(printer, current, changed, informers)
+        _follow(printer, current, changed, failed, informers)
     finally:
         for one in informers:
             one.stop()
@@ -63,10 +70,11 @@ def _follow(
     printer: Printer,
     current: Callable[[], View | None],
     changed: threading.Event,
+    failed: threading.Event,
     informers: list[Informer[Any]],
 ) -> None:
     shown: Mapping[str, object] = {}
-    told = ""
+    told = False
     while True:
         changed.wait(LOOK_SECONDS)
         changed.clear()
@@ -74,7 +82,12 @@ def _follow(
             now = printer.versions(view)
             printer.changed(view, {name for name, version in now.items() if shown.get(name) != version})
             shown = now
-        away = next((one.error for one in informers if one.error and one.synced), "")
-        if bool(away) != bool(told):
-            say(f"{away}; trying again" if away else "watching again")
-        told = away
+        away = next((one.error for one in informers if one.error), "")
+        if away and failed.is_set() and not told:
+            say(f"{away}; trying again")
+            told = True
+        elif not away:
+            if told:
+                say("watching again")
+            told = False
+            failed.clear()
