@@ -1,13 +1,15 @@
 """The documentation, held to the code: links, examples, and the words that a person looks up."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from agent import unanswered
 from cli import reference
-from controller import ready, runs, status, switch, verdict
+from controller import node_marks, ready, runs, status, switch, verdict
 from preflight import config, discovery
 from preflight.check import BLOCKING, Weight
 from preflight.outcomes import RUNNER_OUTCOMES
@@ -118,10 +120,19 @@ def test_the_configuration_page_names_every_key() -> None:
         set(ready.Reason),
         set(switch.Obstacle),
         set(verdict.Reason),
+        set(node_marks.Reason),
         {one.reason for one in vars(unanswered).values() if isinstance(one, Outcome)},
         {one.reason for one in RUNNER_OUTCOMES},
     ],
-    ids=["VMRuntime", "check", "Ready", "DisableBlocked", "Complete", "Probe", "runner"],
+    ids=["VMRuntime", "check", "Ready", "DisableBlocked", "Complete", "VMPreflightPassed", "Probe", "runner"],
 )
 def test_the_operations_page_explains_every_condition_and_reason(words: set[str]) -> None:
     assert {str(word) for word in words} - set(re.findall(r"`([A-Z]\w+)`", read("operations.md"))) == set()
+
+
+def test_the_operations_pages_alerts_are_rules_that_prometheus_takes(promtool: Path, tmp_path: Path) -> None:
+    alerts = [one for one in examples("operations.md", "yaml") if one.startswith("- alert:")]
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "page", "rules": yaml.safe_load("".join(alerts))}]}))
+    done = subprocess.run([promtool, "check", "rules", rules], capture_output=True, text=True, check=False)
+    assert (done.returncode, f"SUCCESS: {len(alerts)} rules found" in done.stdout) == (0, True), done.stderr

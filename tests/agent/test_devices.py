@@ -1,14 +1,21 @@
 """Changes of the device are told, by inotify on a real directory and from the bytes of kernel events."""
 
+import fcntl
 import os
 import select
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
+from realkvm import needs_root
+from waiting import until
 
 from agent import devices
 from agent.devices import Directory, Source, Uevents, inotify_events, uevent_of_kvm
+
+LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
+"""``include/uapi/linux/loop.h``"""
 
 
 def told(directory: Source) -> list[str]:
@@ -112,6 +119,34 @@ def test_uevents_are_listened_to_on_the_machine_itself_only(dev: Path) -> None:
     assert [type(source) for source in watched] == [Directory]
     assert errors == []
     watched[0].close()
+
+
+@needs_root
+def test_what_the_kernel_itself_makes_and_removes_is_told_below_a_host_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a module that is unloaded takes its node away: devtmpfs, seen through a mount, as in the pod."""
+    if " /dev devtmpfs " not in Path("/proc/mounts").read_text():
+        pytest.skip("/dev is no devtmpfs here")
+    try:
+        control = os.open("/dev/loop-control", os.O_RDWR)
+    except OSError as error:
+        pytest.skip(f"no loop device can be made here: {error}")
+    number = 70_000 + os.getpid()
+    dev = tmp_path / "dev"
+    dev.mkdir()
+    subprocess.run(["mount", "--bind", "/dev", dev], check=True)
+    monkeypatch.setattr(devices, "NAME", f"loop{number}")
+    try:
+        (directory,), _ = devices.sources(str(tmp_path))
+        fcntl.ioctl(control, LOOP_CTL_ADD, number)
+        until(lambda: f"{dev}/loop{number} appeared" in directory.changes(), "the node that appears")
+        fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+        until(lambda: f"{dev}/loop{number} disappeared" in directory.changes(), "the node that goes")
+        directory.close()
+    finally:
+        os.close(control)
+        subprocess.run(["umount", "--lazy", dev], check=True)
 
 
 def test_uevent_socket_is_silent_while_nothing_happens() -> None:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 from controlplane import ControlPlane
+from waiting import until
 
 import cluster.resources as names
 
@@ -135,6 +136,19 @@ def test_the_map_of_nodes_is_atomic_in_managed_fields(installed: ControlPlane) -
         assert "f:n1" not in managed
     finally:
         installed.request("DELETE", f"{path}/atomic")
+
+
+def test_the_policies_expressions_are_of_the_right_types(installed: ControlPlane) -> None:
+    def checked() -> dict[str, object] | None:
+        found = installed.get_json("validatingadmissionpolicies", "-l", "app.kubernetes.io/name=vm-preflight")
+        told = {one["metadata"]["name"]: one.get("status", {}).get("typeChecking") for one in found["items"]}
+        return told if None not in told.values() else None
+
+    assert until(checked, "kube-controller-manager has checked the types", seconds=60) == {
+        "vm-preflight-agent": {},
+        "vm-preflight-controller": {},
+        "vm-preflight-gate": {},
+    }
 
 
 def test_the_namespace_admits_the_agents_pods(installed: ControlPlane) -> None:

@@ -39,6 +39,7 @@ CONTROLLERS = (
     "root-ca-certificate-publisher",
     "serviceaccount",
     "taint-eviction",
+    "validatingadmissionpolicy-status",
 )
 """What runs of kube-controller-manager: all that an installation rests on; the rest doubles the start."""
 LOOPBACK = "127.0.0.1"
