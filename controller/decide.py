@@ -5,117 +5,27 @@ be done in any order, any of them can fail or be lost with the process, and look
 A look that finds everything as it should be returns no action.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cluster.node_preflight import NodePreflight
-from cluster.resources import NAMESPACE
 from cluster.shapes import flag, text
 from controller import actions, agents, node_marks, ready, retention, runs, triggers, upgrades
 from controller.actions import Action, Announcement
 from controller.conditions import without_messages
-from controller.objects import AgentPod, Check, DaemonSet, Memory, Node, Runtime, WireObject, condition
+from controller.objects import Check, Memory, Runtime, condition
 from controller.participation import those_that_fit
-from controller.runs import Sight
-from controller.silence import Patience
 from controller.status import AGENTS_ROLLED_OUT, Rollout, status
-from controller.switch import VMs, must_ask_for_vms, position
+from controller.switch import must_ask_for_vms, position
 from controller.triggers import automatic, trigger_of
 from controller.upgrades import Upgrade
+from controller.world import Decision, World
 
 ONE_SECOND = timedelta(seconds=1)
 """Resolution of a creationTimestamp: of two checks of one second the latest is told by name
 (`Check.age_key`), which a name drawn at random would leave to chance."""
 LOOK_AGAIN_FOR_VMS = timedelta(seconds=3)
 """How often virtual machines are looked for while they keep the runtime from being switched off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """The agents' manifest.
-
-    Attributes:
-        template: Its pod template; empty where it cannot be used.
-        trouble: Why it cannot be used; names the file.
-        applied: The DaemonSet is there as the manifest has it.
-        apply_trouble: What the API server said when it was applied last.
-    """
-
-    template: WireObject = field(default_factory=dict)
-    trouble: str = ""
-    applied: bool = False
-    apply_trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What is known when the controller looks.
-
-    Attributes:
-        now: The present.
-        runtime: The VMRuntime; None where there is none.
-        checks: Every check.
-        nodes: Every node, by name.
-        preflights: Every NodePreflight, by node.
-        pods: The agent's pod on each node.
-        api_server_version: The API server's version; empty for unknown.
-        upgrade: The upgrade under way at the look before.
-        sight: Since when the running check was in sight at the look before.
-        daemon_set: The agents' DaemonSet.
-        manifest: The agents' manifest.
-        vms: Whether virtual machines exist, where that matters.
-        vms_told: What to do about the first one, or why that is not known.
-        unserved_since: Since when some node that takes part has had no agent.
-        check_written: When the running check's status was written last.
-        runtime_written: When the VMRuntime's status was written last.
-        new_name: A name for a check that would be new.
-        namespace: The namespace of the checks and the agents.
-        patience: How long nodes are waited for.
-    """
-
-    now: datetime
-    runtime: Runtime | None
-    checks: tuple[Check, ...] = ()
-    nodes: Mapping[str, Node] = field(default_factory=dict)
-    preflights: Mapping[str, NodePreflight] = field(default_factory=dict)
-    pods: Mapping[str, AgentPod] = field(default_factory=dict)
-    api_server_version: str = ""
-    upgrade: Upgrade | None = None
-    sight: Sight | None = None
-    daemon_set: DaemonSet | None = None
-    manifest: Manifest = field(default_factory=Manifest)
-    vms: VMs = VMs.NONE
-    vms_told: str = ""
-    unserved_since: datetime | None = None
-    check_written: datetime | None = None
-    runtime_written: datetime | None = None
-    new_name: str = ""
-    namespace: str = NAMESPACE
-    patience: Patience = field(default_factory=Patience)
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What is to be done.
-
-    Attributes:
-        actions: What to do now.
-        look_again: When to look again though nothing changed; None where nothing is waited for.
-        unserved: Some node that takes part has no agent.
-        upgrade: The upgrade under way.
-        sight: Since when the running check is in sight.
-        serving: The nodes that the agents serve, skipped ones too, by name.
-        given_up: Nodes that count as failed in a check that ends now, because they have not answered.
-    """
-
-    actions: tuple[Action, ...] = ()
-    look_again: datetime | None = None
-    unserved: bool = False
-    upgrade: Upgrade | None = None
-    sight: Sight | None = None
-    serving: Mapping[str, Node] = field(default_factory=dict)
-    given_up: frozenset[str] = frozenset()
 
 
 def decide(world: World) -> Decision:

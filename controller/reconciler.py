@@ -20,7 +20,7 @@ from cluster.resources import VM_RUNTIME_NAME
 from cluster.transport import ApiError, Client
 from controller import actions, runs, summary, vms
 from controller.actions import Action
-from controller.decide import LOOK_AGAIN_FOR_VMS, Decision, World, decide
+from controller.decide import LOOK_AGAIN_FOR_VMS, decide
 from controller.effects import Effects
 from controller.fanout import Fanout, server_is_away
 from controller.metrics import Metrics
@@ -36,6 +36,7 @@ from controller.switch import VMs, gate_is_open, must_ask_for_vms
 from controller.transitions import known_at_start, transitions, verdicts
 from controller.upgrades import Upgrade
 from controller.versions import ApiServerVersion
+from controller.world import Decision, World
 
 log = structlog.get_logger()
 

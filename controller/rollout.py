@@ -14,8 +14,8 @@ import yaml
 from cluster import shapes
 from cluster.resources import AGENT_NAME, DAEMON_SETS
 from cluster.transport import ApiError, Client
-from controller.decide import Manifest
 from controller.objects import DaemonSet, WireObject
+from controller.world import Manifest
 
 PLACEHOLDER = "vm-preflight"
 """An image of this name, without a registry and whatever its tag, stands for the controller's own."""

@@ -3,9 +3,9 @@
 from cluster_model import ClusterModel
 
 from controller.actions import WriteRuntimeStatus
-from controller.decide import Manifest
 from controller.switch import VMs
 from controller.triggers import AUTOMATIC_NAME
+from controller.world import Manifest
 
 
 def installed(*nodes: str) -> ClusterModel:

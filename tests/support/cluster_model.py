@@ -13,12 +13,13 @@ from cluster import node_preflight, shapes
 from cluster.node_preflight import NodeStatus
 from cluster.resources import MODE_LABEL, PASSED_CONDITION, SKIP_LABEL, TRIGGER_ANNOTATION
 from controller import actions, effects, objects, results
-from controller.decide import Decision, Manifest, World, decide
+from controller.decide import decide
 from controller.objects import AgentPod, Meta
 from controller.runs import Sight
 from controller.silence import Patience
 from controller.switch import VMs
 from controller.upgrades import Upgrade
+from controller.world import Decision, Manifest, World
 
 Wire = dict[str, object]
 START = datetime(2026, 1, 1, tzinfo=UTC)
