@@ -63,8 +63,9 @@ class Machine:
         namespaces = ["--mount", "--net", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc"]
         # -B: nothing is written into the repository
         init: list[str | Path] = [sys.executable, "-I", "-S", "-B", INIT, json.dumps(self._plan), said]
+        # a session of its own: Ctrl-C is for who looks at the tests, and ends the machine in due order
         self._holder = holder = offspring.start(
-            ["unshare", *namespaces, "--propagation", "private", *init], log=log
+            ["setsid", "unshare", *namespaces, "--propagation", "private", *init], log=log
         )
 
         def ready() -> bool:
@@ -118,7 +119,9 @@ class Machine:
             MachineError: The machine is off.
         """
         self._daemons[name] = offspring.start(
-            self._inside(arguments), log=self.directory / f"{name}.log", environment=self._environment
+            ["setsid", *self._inside(arguments)],
+            log=self.directory / f"{name}.log",
+            environment=self._environment,
         )
 
     def end(self, name: str) -> None:

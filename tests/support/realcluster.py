@@ -34,7 +34,6 @@ from realnode import Node, Site
 
 PREFIX = "vm-preflight-cluster-"
 """Begins the name of each cluster's directory and of its cgroup."""
-PROGRAMS = (*(name for name in toolchain.CONTROL_PLANE), *toolchain.NODE)
 CNI = ("bridge", "host-local", "loopback")
 NEEDS = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "openssl": "openssl"}
 """Programs that are the machine's own, with their Debian packages."""
@@ -46,6 +45,16 @@ def why_not() -> str:
     if missing := sorted({package for program, package in NEEDS.items() if not shutil.which(program)}):
         return f"it needs programs that are not here: apt-get install {' '.join(missing)}"
     return machine.why_not()
+
+
+def programs() -> dict[str, Path]:
+    """What a cluster runs, by name, which is built first where it was not yet; any kubectl will do.
+
+    Raises:
+        toolchain.ToolMissingError: A program cannot be built.
+    """
+    names = [name for name in (*toolchain.CONTROL_PLANE, *toolchain.NODE) if name != "kubectl"]
+    return {name: toolchain.built(name) for name in names} | {"kubectl": toolchain.find("kubectl")}
 
 
 class RealCluster:
@@ -67,7 +76,7 @@ class RealCluster:
         Raises:
             toolchain.ToolMissingError: A program cannot be built.
         """
-        self._programs = {name: toolchain.built(name) for name in PROGRAMS}
+        self._programs = programs()
         self._count = nodes
         self._images: list[Path] = []
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -177,7 +186,7 @@ class RealCluster:
         plane.start("etcd", _etcd(self.directory / "etcd"))
         plane.start("kube-apiserver", _apiserver(authority, serving, to_kubelets, signing, verifying))
         [port] = free_ports(1)
-        relay: list[str | Path] = [sys.executable, "-I", "-B", Path(__file__).with_name("relay.py")]
+        relay: list[str | Path] = ["setsid", sys.executable, "-I", "-B", Path(__file__).with_name("relay.py")]
         self._processes.append(
             offspring.start([*relay, str(port), str(plane.pid), API_ADDRESS, "443"], log=logs / "relay.log")
         )
