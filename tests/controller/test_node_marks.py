@@ -6,6 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cluster_model import ClusterModel
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from cluster import shapes
 from cluster.node_preflight import NodePreflight, NodeStatus
@@ -165,3 +168,100 @@ def test_marks_follow_the_verdicts_the_opt_in_and_the_switch():
     cluster.enable(enabled=False)
     cluster.settle()
     assert shown(cluster) == {}
+
+
+class Marks(RuleBasedStateMachine):
+    """Random histories of verdicts, switches, edits and crashes: in the end every node shows the truth."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cluster = ClusterModel()
+        self.opt_ins: dict[str, object] = {}
+
+    @initialize()
+    def install(self) -> None:
+        for name in ("a", "b"):
+            self.cluster.add_node(name)
+        self.cluster.settle()
+
+    @rule(enabled=st.booleans(), condition=st.booleans(), label=st.booleans())
+    def switch(self, enabled: bool, condition: bool, label: bool) -> None:
+        self.opt_ins = {"nodeCondition": condition, "nodeLabel": label}
+        self.cluster.enable(enabled=enabled, preflight=self.opt_ins)
+
+    @rule(
+        name=st.sampled_from("ab"),
+        passed=st.booleans(),
+        mode=st.sampled_from(("Hardware", "Emulation", "None", "")),
+    )
+    def verdict(self, name: str, passed: bool, mode: str) -> None:
+        """An agent tells a verdict, whether it was asked or not."""
+        if name in self.cluster.preflights:
+            asked = shapes.text(self.cluster.preflights[name], "spec", "run", "id")
+            self.cluster.preflights[name]["status"] = {"runID": asked, "passed": passed, "mode": mode}
+
+    @rule(name=st.sampled_from("ab"), skip=st.booleans())
+    def label(self, name: str, skip: bool) -> None:
+        if name in self.cluster.nodes:
+            self.cluster.label(name, skip=skip)
+
+    @rule(name=st.sampled_from("ab"), there=st.booleans())
+    def node(self, name: str, there: bool) -> None:
+        if there and name not in self.cluster.nodes:
+            self.cluster.add_node(name)
+        elif not there and name in self.cluster.nodes:
+            self.cluster.remove_node(name)
+
+    @rule(name=st.sampled_from("ab"), value=st.sampled_from(("hardware", "none", "junk")))
+    def edit_label(self, name: str, value: str) -> None:
+        if name in self.cluster.nodes:
+            metadata = self.cluster.nodes[name]["metadata"]
+            assert isinstance(metadata, dict)
+            metadata["labels"] = {**metadata["labels"], MODE_LABEL: value}
+
+    @rule(name=st.sampled_from("ab"), status=st.sampled_from(("True", "False", "Unknown", "junk", 7, None)))
+    def edit_condition(self, name: str, status: object) -> None:
+        if name in self.cluster.nodes:
+            edited = {"type": PASSED_CONDITION, "status": status, "lastTransitionTime": "by hand"}
+            self.cluster.nodes[name]["status"] = {"conditions": [] if status is None else [edited]}
+
+    @rule(seconds=st.sampled_from((1, 31, 601)))
+    def wait(self, seconds: int) -> None:
+        self.cluster.wait(seconds)
+
+    @rule(crashes=st.lists(st.integers(0, 4), max_size=2))
+    def look(self, crashes: list[int]) -> None:
+        cluster = self.cluster
+        cluster.settle(crash_after=crashes)
+        in_force = cluster.status["enabled"] is True
+        assert {name: self.marks_of(name) for name in cluster.nodes} == {
+            name: self.truth(name) if in_force else ("", "") for name in cluster.nodes
+        }
+        writes = cluster.writes
+        cluster.settle()
+        assert cluster.writes == writes
+
+    def marks_of(self, name: str) -> tuple[str, str]:
+        """Label, and the condition's status."""
+        wire = self.cluster.nodes[name]
+        conditions = shapes.items(wire, "status", "conditions")
+        ours = [
+            shapes.text(one, "status") for one in conditions if shapes.text(one, "type") == PASSED_CONDITION
+        ]
+        return shapes.text(wire, "metadata", "labels", MODE_LABEL), "".join(ours)
+
+    def truth(self, name: str) -> tuple[str, str]:
+        """The same as it should be, said in another way than the program says it."""
+        answer = shapes.mapping(self.cluster.preflights[name], "status")
+        skipped = SKIP_LABEL in shapes.mapping(self.cluster.nodes[name], "metadata", "labels")
+        known = "Unknown" if skipped or "passed" not in answer else str(answer["passed"])
+        mode = shapes.text(answer, "mode").lower() if known == "True" else "none"
+        return mode if self.opt_ins.get("nodeLabel") else "", known if self.opt_ins.get(
+            "nodeCondition"
+        ) else ""
+
+
+Marks.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestMarks = Marks.TestCase
