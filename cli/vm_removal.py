@@ -14,6 +14,8 @@ from cluster.virtual_machines import VirtualMachine, delete_all, heads, list_all
 WAY_OUT = "pass --force=true to delete them, or delete them yourself with kubectl delete"
 PROGRESS = 5.0
 """Seconds between two lines of progress."""
+BATCH = 200
+"""Machines that are deleted between two looks at what is left: some seconds' work."""
 
 
 def existing(client: Client) -> list[VirtualMachine]:
@@ -90,8 +92,8 @@ def ask(machines: Sequence[VirtualMachine]) -> None:
         NotDoneError: The answer was another one.
     """
     say(f"there {'is' if count(machines).startswith('1 ') else 'are'} {count(machines)}: {some(machines)}")
-    print("Delete them all and disable the VM runtime? [y/N] ", end="", file=sys.stderr, flush=True)
     try:
+        print("Delete them all and disable the VM runtime? [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
     except KeyboardInterrupt:
         say("\nnot disabled, nothing changed")
@@ -126,7 +128,7 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
         if left and count(left) != told_count and monotonic() >= told_at + PROGRESS:
             say(f"{count(left)} left …" if told_count else f"deleting {count(left)} …")
             told_at, told_count = monotonic(), count(left)
-        delete_all(client, (machine for machine in heads(left) if not machine.deleting))
+        delete_all(client, [machine for machine in heads(left) if not machine.deleting][:BATCH])
         return not left
 
     try:

@@ -305,6 +305,19 @@ def test_slow_machines_are_waited_for_and_new_ones_are_refused_or_found(lab: Con
     assert is_off(lab)
 
 
+def test_an_api_server_that_goes_away_meanwhile_is_waited_for(lab: ControllerLab) -> None:
+    add(lab, KUBEVIRT, "slow", **HELD)
+    with disabling(lab, "--force") as running:
+        assert running.stderr is not None
+        assert running.stderr.readline() == "deleting 1 virtual machine …\n"
+        lab.plane.stop_apiserver()
+        assert running.stderr.readline().endswith("; trying again\n")
+        lab.plane.start_apiserver()
+        release(lab, KUBEVIRT, "default", "slow")
+        assert running.wait(60) == 0
+    assert is_off(lab)
+
+
 def test_a_machine_that_does_not_go_is_named_and_the_runtime_stays(lab: ControllerLab) -> None:
     add(lab, KUBEVIRT, "stuck", **HELD)
 
