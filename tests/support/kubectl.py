@@ -12,7 +12,11 @@ class KubectlError(Exception):
 
 
 class Kubectl:
-    """Runs kubectl as one user of one cluster."""
+    """Runs kubectl as one user of one cluster.
+
+    Attributes:
+        command: What each call begins with.
+    """
 
     def __init__(self, program: Path, kubeconfig: Path, cache: Path) -> None:
         """Remembers what kubectl is run with.
@@ -22,7 +26,7 @@ class Kubectl:
             kubeconfig: Whose credentials, and which cluster.
             cache: Directory for what kubectl remembers of the API server's kinds.
         """
-        self._command: list[str | Path] = [program, f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}"]
+        self.command: list[str | Path] = [program, f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}"]
 
     def __call__(self, *arguments: str | Path, stdin: str | None = None) -> str:
         """Runs kubectl, and returns what it printed.
@@ -38,7 +42,7 @@ class Kubectl:
 
     def run(self, *arguments: str | Path, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         """Runs kubectl; returns its exit status and all that it printed, warnings too."""
-        command = [*self._command, *arguments]
+        command = [*self.command, *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
     def get(self, *arguments: str) -> dict[str, Any]:
