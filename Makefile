@@ -70,8 +70,8 @@ fuzz: $(STAMP) ## fuzz every parser for SECONDS=60, by coverage where atheris in
 lab: $(STAMP) ## machines with real kernels under emulation, judged; ARGS='x86/*' chooses, ARGS=--help
 	@$(BIN)/python -m lab $(ARGS)
 
-image: $(STAMP) ## build the container image with buildah (docs/image.md); BASE=, RUNTIME=, NAME=
-	@$(BIN)/python -m image --base '$(BASE)' --runtime '$(RUNTIME)' --name '$(NAME)'
+image: $(STAMP) ## build the container image with buildah (docs/image.md); BASE=, RUNTIME=, NAME=, ARCH=
+	@$(BIN)/python -m image --base='$(BASE)' --runtime='$(RUNTIME)' --name='$(NAME)' --architecture='$(ARCH)'
 
 tools: $(STAMP) ## build the programs of the tests' control plane into the cache (make test does it too)
 	@$(BIN)/python tests/support/toolchain.py

@@ -19,9 +19,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", default="", help="repository and tag, where it is to be pushed")
     parser.add_argument("--base", default="", help="image to build on (default: the Dockerfile's)")
     parser.add_argument("--runtime", default="", help="image to run on (default: the one to build on)")
+    parser.add_argument("--architecture", default="", help="such as arm64 (default: this machine's)")
     options = parser.parse_args(arguments)
     try:
-        made, file = builder.build(options.name, base=options.base, runtime=options.runtime)
+        made, file = builder.build(
+            options.name, base=options.base, runtime=options.runtime, architecture=options.architecture
+        )
         print("\n".join(table.lines(made)))
         print("\nwith a read-only root, as 65532, without capabilities:")
         print("\n".join(table.starts(starts.measure(made.name))))

@@ -36,11 +36,11 @@ def has(image: str) -> bool:
     return _call("inspect", "--type", "image", image).returncode == 0
 
 
-def pull(image: str) -> str:
+def pull(image: str, architecture: str) -> str:
     """Fetches an image where it is not in the storage; returns why that failed, empty when it is there."""
     if image.startswith("localhost/"):
         return "" if has(image) else "it is not in buildah's storage"
-    done = _call("pull", "--policy", "missing", image)
+    done = _call("pull", "--policy", "missing", "--arch", architecture, image)
     return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1].removeprefix("Error: ")
 
 

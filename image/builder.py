@@ -12,13 +12,16 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "ppc64le": "ppc64le", "s
 """What `platform.machine` and images call the same."""
 
 
-def build(name: str = "", *, base: str = "", runtime: str = "") -> tuple[archive.Image, Path]:
+def build(
+    name: str = "", *, base: str = "", runtime: str = "", architecture: str = ""
+) -> tuple[archive.Image, Path]:
     """Builds the image, into buildah's storage and as an OCI archive below ``dist``.
 
     Args:
         name: Repository and tag; empty for ``localhost/vm-preflight`` and the version.
         base: Image to build on; empty for the Dockerfile's, or the stand-in where that cannot be pulled.
         runtime: Image to run on; empty for the same.
+        architecture: As images call it; empty for this machine's. Another one's programs must run here.
 
     Returns:
         What was built, and its OCI archive.
@@ -27,13 +30,14 @@ def build(name: str = "", *, base: str = "", runtime: str = "") -> tuple[archive
         FailedError: It cannot be built.
         UnavailableError: Debian's packages, for the stand-in, cannot be had.
     """
-    architecture = ARCHITECTURES.get(platform.machine(), platform.machine())
+    architecture = architecture or ARCHITECTURES.get(platform.machine(), platform.machine())
     name = name or f"localhost/vm-preflight:{source.version()}"
     base, runtime = _bases(base, runtime, architecture)
     with tempfile.TemporaryDirectory(prefix="vm-preflight-image-") as directory:
         labels = [f"--label={label}={value}" for label, value in source.labels().items()]
         bases = [f"--build-arg=BASE={base}", f"--build-arg=RUNTIME={runtime}"]
-        options = [*machine.secrets(Path(directory)), *bases, *labels]
+        of = f"--platform=linux/{architecture}"
+        options = [*machine.secrets(Path(directory)), *bases, *labels, of]
         buildah.build(source.PROJECT, *options, f"--tag={name}", timestamp=source.timestamp())
         layout = Path(directory, "layout")
         buildah.export(name, layout)
@@ -46,7 +50,7 @@ def build(name: str = "", *, base: str = "", runtime: str = "") -> tuple[archive
 
 def _bases(base: str, runtime: str, architecture: str) -> tuple[str, str]:
     wanted = base or source.default_base()
-    why = buildah.pull(wanted)
+    why = buildah.pull(wanted, architecture)
     if not why:
         return wanted, runtime or wanted
     if base:

@@ -85,7 +85,8 @@ def _base(purpose: str, names: Sequence[str], suite: Suite) -> str:
     if absent:
         raise FailedError(f"{suite.name} has no package {min(absent)}")
     recipe = Path(__file__).read_bytes() + "\n".join(sorted(map(str, packages))).encode()
-    image = f"localhost/vm-preflight-base:{SUITE}-{purpose}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    recognised = hashlib.sha256(recipe).hexdigest()[:12]
+    image = f"localhost/vm-preflight-base:{SUITE}-{suite.architecture}-{purpose}-{recognised}"
     if not buildah.has(image):
         print(f"Unpacking {len(packages)} packages of Debian {SUITE} to {purpose} on", file=sys.stderr)
         with tempfile.TemporaryDirectory(prefix="vm-preflight-base-") as directory:
@@ -93,7 +94,8 @@ def _base(purpose: str, names: Sequence[str], suite: Suite) -> str:
             root.mkdir()
             _fill(root, packages, suite, stripped=purpose == "run")
             Path(directory, "Dockerfile").write_text(_DOCKERFILE, encoding="ascii")
-            buildah.build(Path(directory), "--quiet", "--tag", image, timestamp=0)
+            of = f"--platform=linux/{suite.architecture}"
+            buildah.build(Path(directory), "--quiet", "--tag", image, of, timestamp=0)
     return image
 
 

@@ -47,7 +47,7 @@ class Suite:
         self.name = name
         self._directory = cache / f"{name}-{architecture}"
         self.archives = self._directory / "archives"
-        self._architecture = architecture
+        self.architecture = architecture
 
     def update(self) -> None:
         """Fetches the index where there is none of today.
@@ -94,8 +94,8 @@ class Suite:
 
     def _apt(self, *arguments: str, directory: Path | None = None) -> str:
         options = {
-            "APT::Architecture": self._architecture,
-            "APT::Architectures": self._architecture,
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
             "APT::Install-Recommends": "false",
             "APT::Sandbox::User": "root",
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled": "false",
@@ -111,7 +111,7 @@ class Suite:
         done = _run([*command, *arguments], directory)
         if done.returncode:
             said = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["no message"]
-            raise UnavailableError(f"{self.name} for {self._architecture}: {said[0].removeprefix('E: ')}")
+            raise UnavailableError(f"{self.name} for {self.architecture}: {said[0].removeprefix('E: ')}")
         return done.stdout
 
 
