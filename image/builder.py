@@ -30,8 +30,8 @@ def build(
         FailedError: It cannot be built.
         UnavailableError: Debian's packages, for the stand-in, cannot be had.
     """
-    architecture = architecture or ARCHITECTURES.get(platform.machine(), platform.machine())
-    name = name or f"localhost/vm-preflight:{source.version()}"
+    architecture = architecture or _own_architecture()
+    name = name or default_name()
     base, runtime = _bases(base, runtime, architecture)
     with tempfile.TemporaryDirectory(prefix="vm-preflight-image-") as directory:
         labels = [f"--label={label}={value}" for label, value in source.labels().items()]
@@ -42,10 +42,25 @@ def build(
         layout = Path(directory, "layout")
         buildah.export(name, layout)
         made = archive.read(layout)
-        file = source.PROJECT / "dist" / f"vm-preflight-{source.version()}-{architecture}.oci.tar"
+        file = file_of(architecture)
         file.parent.mkdir(exist_ok=True)
         archive.pack(layout, file)
     return made, file
+
+
+def default_name() -> str:
+    """What an image is called unless it is told otherwise."""
+    return f"localhost/vm-preflight:{source.version()}"
+
+
+def file_of(architecture: str = "") -> Path:
+    """Where the archive of an image lies; empty for this machine's architecture."""
+    name = f"vm-preflight-{source.version()}-{architecture or _own_architecture()}.oci.tar"
+    return source.PROJECT / "dist" / name
+
+
+def _own_architecture() -> str:
+    return ARCHITECTURES.get(platform.machine(), platform.machine())
 
 
 def _bases(base: str, runtime: str, architecture: str) -> tuple[str, str]:

@@ -100,6 +100,7 @@ def test_a_node_that_is_stopped_and_comes_back(enabled: EndToEnd, own: RealClust
     story.say(done.stdout)
     assert done.returncode == 1, done.stderr
     check = enabled.checks()[-1]
+    story.say(f"from {check['status']['startTime']} to {check['status']['completionTime']}")
     assert verdicts(check) == {"n1": True, "n2": True, "n3": False}
     assert reasons(check["status"]["failures"]["n3"]) == {"Agent": "NodeNotReady"}
     assert "kubectl describe node n3" in done.stdout
