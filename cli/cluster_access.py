@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from time import monotonic, sleep
 
 from cli.options import NotDoneError, Parser, RefusedError, UsageError
+from cli.refusals import as_kubectl_says
 from cluster.errors import NO_ANSWER, UNREACHABLE
 from cluster.resources import NAMESPACE
 from cluster.transport import ApiError, Client
@@ -61,8 +62,6 @@ def connection(options: Namespace) -> Iterator[Client]:
     try:
         yield client
     except ApiError as error:
-        from cli.refusals import as_kubectl_says
-
         raise RefusedError(as_kubectl_says(error)) from error
     finally:
         client.close()
@@ -90,7 +89,7 @@ def wait_until(done: Callable[[], bool], *, timeout: float, interval: float = 0.
             if not is_away(error):
                 raise
             if not told:
-                say(f"{error}; trying again")
+                say(f"{as_kubectl_says(error)}; trying again")
             told = True
         if monotonic() >= end:
             return False

@@ -83,8 +83,10 @@ def complete(program: Program, before: Sequence[str], last: str) -> tuple[list[C
             *(Candidate(one.name, one.help) for one in offers),
             Candidate("--help", "explain it"),
         ], NO_FILES
-    if not known or name not in before:  # no command is named yet
+    if name not in before:  # no command is named yet
         return [Candidate(one, told) for one, (_, told) in program.commands.items()], NO_FILES
+    if not known:
+        return [], NO_FILES
     return positional(program, name, positionals(rest, valued), before), NO_FILES
 
 

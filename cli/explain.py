@@ -13,6 +13,7 @@ from cluster.node_preflight import NodePreflight
 from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS, NODES, SKIP_LABEL
 from cluster.shapes import items, text
 from cluster.transport import ApiError, Client
+from controller.silence import AGENT_CHECK
 from preflight.report import Report
 from preflight.result import one_line
 
@@ -91,6 +92,6 @@ def _notes(name: str, preflight: NodePreflight | None, node: Wire | None, report
             f"{name} is skipped: no check asks it, and what follows is from before. "
             f"Take it back: kubectl label nodes {name} {SKIP_LABEL}-"
         )
-    elif preflight and preflight.pending and not any(one.check_name == "Agent" for one in report.results):
+    elif preflight and preflight.pending and not any(one.check_name == AGENT_CHECK for one in report.results):
         notes.append(f"{preflight.pending.check} asks {name} just now; what follows is from before")
     return [one_line(note) for note in notes]

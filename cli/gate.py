@@ -6,13 +6,12 @@ from datetime import datetime
 
 from cli.cluster_view import View
 from cli.columns import age
+from cli.kubectl import KUBECTL
 from cli.standing import Standing, Wire
 from cluster.resources import DISABLING_ANNOTATION
 from cluster.shapes import flag, mapping, text, time, words
 from controller.standing import State
 from preflight.result import one_line
-
-PLUGIN = "kubectl vm-preflight"
 
 
 def summary(view: View, now: datetime) -> Iterator[str]:
@@ -33,7 +32,7 @@ def summary(view: View, now: datetime) -> Iterator[str]:
 def gate(runtime: Wire, now: datetime) -> str:
     """Says whether virtual machines can be created, and why."""
     if not (flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")):
-        return f"The VM runtime is disabled: VMs are not held back. Enable it: {PLUGIN} enable"
+        return f"The VM runtime is disabled: VMs are not held back. Enable it: {KUBECTL.name} enable"
     annotations = mapping(runtime, "metadata", "annotations")
     if annotations.get(DISABLING_ANNOTATION) == "true" or not flag(runtime, "spec", "enabled"):
         return (
@@ -55,4 +54,4 @@ def advice(standings: list[Standing]) -> Iterator[str]:
     """Yields the next command to type, where something is wrong."""
     failed = [one.node for one in standings if one.state is State.FAILED]
     if failed:
-        yield f"Why, and what to do: {PLUGIN} explain {one_line(failed[0])}"
+        yield f"Why, and what to do: {KUBECTL.name} explain {one_line(failed[0])}"

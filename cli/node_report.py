@@ -4,7 +4,7 @@ from cli.standing import CheckView, Wire, mode_in
 from cluster.node_preflight import NodeStatus
 from cluster.shapes import at, flag, items, text, timestamp
 from preflight.report import Mode, Report
-from preflight.result import Result, Status
+from preflight.result import Result, Status, one_line
 
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 """What Go calls architectures, and ``uname -m`` (others have one name)."""
@@ -64,14 +64,17 @@ def mode(word: str) -> Mode | None:
 
 
 def result(wire: Wire) -> Result:
-    """Reads a result, tolerating whatever it holds; a status that there is none of counts as Unknown."""
+    """Reads a result, tolerating whatever it holds; a status that there is none of counts as Unknown.
+
+    Its words are made fit for a terminal: a report of this program has no others, and is shown as it is.
+    """
     status = text(wire, "status")
     seconds = at(wire, "durationSeconds")
     return Result(
-        check_name=text(wire, "checkName"),
+        check_name=one_line(text(wire, "checkName")),
         status=Status(status) if status in list(Status) else Status.UNKNOWN,
         passed=flag(wire, "passed"),
-        reason=text(wire, "reason"),
+        reason=one_line(text(wire, "reason")),
         message=text(wire, "message"),
         hint=text(wire, "hint") or None,
         duration_seconds=float(seconds) if isinstance(seconds, int | float) else 0.0,

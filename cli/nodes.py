@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from cli import output
@@ -74,6 +74,7 @@ class Printer:
         self._headers = headers
         self._widths: list[int] = []
         self._printed = False
+        self._shown: Mapping[str, object] = {}
         self._colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         if form in ("json", "yaml"):
             output.as_utf8()
@@ -105,22 +106,19 @@ class Printer:
             print(self._painted(line(one, self._widths), one))
         sys.stdout.flush()
 
-    def changed(self, view: View, names: Iterable[str]) -> None:
-        """Prints the nodes of these names, once more."""
-        names = set(names)
+    def follow(self, view: View) -> None:
+        """Prints the nodes that are not as they were when this was called before."""
         if self._form in ("json", "yaml"):
-            for name in chosen(view):
-                if name in names:
-                    self._print(without_managed_fields(view.preflights[name]))
+            wires = {name: view.preflights[name] for name in chosen(view)}
+            for name, wire in wires.items():
+                if self._shown.get(name) != wire:
+                    self._print(without_managed_fields(wire))
+            self._shown = wires
             return
-        if rows := [one for one in view.standings() if one.node in names]:
+        standings = {one.node: one for one in view.standings()}
+        if rows := [one for name, one in standings.items() if self._shown.get(name) != one]:
             self.rows(rows)
-
-    def versions(self, view: View) -> dict[str, object]:
-        """Returns what is shown of each node: where that changes, the node is printed again."""
-        if self._form in ("json", "yaml"):
-            return {name: view.preflights[name] for name in chosen(view)}
-        return {one.node: one for one in view.standings()}
+        self._shown = standings
 
     def _painted(self, text: str, cells: Sequence[str]) -> str:
         verdict = cells[VERDICT]

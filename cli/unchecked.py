@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cli.cluster_view import is_skipped, visible
-from cli.gate import PLUGIN
+from cli.kubectl import KUBECTL
 from cli.standing import CheckView, Wire
 from cluster.node_preflight import NodePreflight
 from cluster.resources import AGENT_NAME, DAEMON_SETS, NAMESPACE, SKIP_LABEL, VM_RUNTIME_NAME, VM_RUNTIMES
@@ -30,17 +30,17 @@ def why_unchecked(
         return f'nothing is known of node "{name}": it is skipped; take it back: {back}'
     if preflight is not None:
         if run := preflight.pending:
-            return f'node "{name}" has not answered {run.check} yet; look on: {PLUGIN} --watch'
+            return f'node "{name}" has not answered {run.check} yet; look on: {KUBECTL.name} --watch'
         return (
             f'node "{name}" has not reported yet; see its agent: '
             f"kubectl -n {NAMESPACE} get pods -o wide --field-selector spec.nodeName={name}"
         )
-    runtime = visible(lambda: client.get(VM_RUNTIMES.path(VM_RUNTIME_NAME))) or {}
+    runtime = visible(lambda: client.get(VM_RUNTIMES.path(VM_RUNTIME_NAME)))
     on = flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")
-    if not on and all(check.ended for check in checks):
+    if runtime is not None and not on and all(check.ended for check in checks):
         return (
             f'nothing is known of node "{name}": the VM runtime is disabled, and no agent runs; '
-            f"check the nodes once: {PLUGIN} run; or enable it: {PLUGIN} enable"
+            f"check the nodes once: {KUBECTL.name} run; or enable it: {KUBECTL.name} enable"
         )
     daemon_set = visible(lambda: client.get(DAEMON_SETS.path(AGENT_NAME, namespace=NAMESPACE)))
     template = mapping(daemon_set, "spec", "template")

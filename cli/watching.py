@@ -5,7 +5,7 @@ Three lists are kept current; an API server that goes away is told, and waited f
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from cli.cluster_access import say
@@ -73,15 +73,12 @@ def _follow(
     failed: threading.Event,
     informers: list[Informer[Any]],
 ) -> None:
-    shown: Mapping[str, object] = {}
     told = False
     while True:
         changed.wait(LOOK_SECONDS)
         changed.clear()
         if view := current():
-            now = printer.versions(view)
-            printer.changed(view, {name for name, version in now.items() if shown.get(name) != version})
-            shown = now
+            printer.follow(view)
         away = next((one.error for one in informers if one.error), "")
         if away and failed.is_set() and not told:
             say(f"{away}; trying again")

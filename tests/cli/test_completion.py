@@ -53,6 +53,7 @@ def test_every_command_tells_its_options(program):
         (("enable", ""), {"vmruntime"}, ":4"),
         (("enable", "vmruntime", "--wa"), {"--wait"}, ":4"),
         (("completion", ""), set(SCRIPTS), ":4"),
+        (("fly", ""), set(), ":4"),
         ((), set(VM_PREFLIGHT.commands), ":4"),
     ],
 )
