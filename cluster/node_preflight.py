@@ -151,6 +151,7 @@ def spec_body(
     name: str,
     *,
     node_uid: str,
+    version: str = "",
     skip: bool = False,
     use_emulation: bool = False,
     ignored_checks: Sequence[str] = (),
@@ -159,7 +160,8 @@ def spec_body(
 ) -> dict[str, object]:
     """Returns the object that the controller applies for a node: owned by it, so that it goes with it.
 
-    Applied server-side, a field that is left out is taken away: no ``run`` withdraws the run.
+    Applied server-side, a field that is left out is taken away: no ``run`` withdraws the run. A ``version``,
+    the resource version that it was decided from, makes a change meanwhile a conflict.
     """
     spec: dict[str, object] = {
         "skip": skip,
@@ -177,6 +179,10 @@ def spec_body(
     return {
         "apiVersion": NODE_PREFLIGHTS.api_version,
         "kind": NODE_PREFLIGHTS.kind,
-        "metadata": {"name": name, "ownerReferences": [owner]},
+        "metadata": {
+            "name": name,
+            "ownerReferences": [owner],
+            **({"resourceVersion": version} if version else {}),
+        },
         "spec": spec,
     }

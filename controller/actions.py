@@ -98,16 +98,24 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class AskNode:
-    """Writes the spec of a node's NodePreflight, creating it where it is missing."""
+    """Writes the spec of a node's NodePreflight, creating it where it is missing.
+
+    Attributes:
+        node: The node.
+        asked: What its agent is asked.
+        version: Resource version of the NodePreflight that this was decided from; empty where it is missing.
+    """
 
     node: Node
     asked: Asked
+    version: str = ""
 
     def body(self) -> dict[str, object]:
         """Returns the object to apply."""
         return spec_body(
             self.node.name,
             node_uid=self.node.meta.uid,
+            version=self.version,
             skip=self.asked.skip,
             use_emulation=self.asked.use_emulation,
             ignored_checks=self.asked.ignored_checks,

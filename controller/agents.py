@@ -56,7 +56,7 @@ def questions(
         version = upgrades.noted(node, preflight, begins=begins, watched=watched)
         asked = Asked(node.skipped, features.use_emulation, features.ignored_checks, version, run)
         if preflight is None or asked != _asked(preflight):
-            yield AskNode(node, asked)
+            yield AskNode(node, asked, preflight.resource_version if preflight is not None else "")
 
 
 def _asked(preflight: NodePreflight) -> Asked:

@@ -1,7 +1,8 @@
 """Does what was decided: one call to the API server for each action, harmless when it is repeated.
 
-Statuses carry the resource version that they were decided from, so a stale look ends in a conflict; names are
-decided before objects are created, so creating twice is refused; deletions name the object's unique id.
+What is replaced carries the resource version that it was decided from, so a stale look ends in a conflict;
+names are decided before objects are created, so creating twice is refused; deletions name the object's unique
+id.
 """
 
 from collections.abc import Callable, Mapping

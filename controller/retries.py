@@ -70,7 +70,7 @@ def key_of(action: Action) -> str:
             actions.NoteTrigger(check, _) | actions.DeleteCheck(check) | actions.WriteCheckStatus(check=check)
         ):
             kind, name = "VMRuntimePreflightCheck", check.name
-        case actions.AskNode(node, _):
+        case actions.AskNode(node=node):
             kind, name = "NodePreflight", node.name
         case actions.DeleteNodePreflight(preflight):
             kind, name = "NodePreflight", preflight.name

@@ -6,10 +6,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cluster import shapes
-from controller.switch import VMs
+from controller import objects
+from controller.actions import Action
+from controller.switch import VMs, gate_is_open
 from controller.triggers import AUTOMATIC_NAME
 
 NAMES = ("a", "b", "c")
+VERSIONS = ("v1.37.1", "v1.38.0", "v1.38.1", "")
+JUNK = ({}, None, "junk", {"runID": 7, "passed": "yes"}, {"runID": "another's", "passed": True})
 
 
 def story(crashes: tuple[int, ...]) -> tuple[ClusterModel, list[object]]:
@@ -97,6 +101,7 @@ class Histories(RuleBasedStateMachine):
         super().__init__()
         self.cluster = ClusterModel()
         self.asked = 0
+        self.late: tuple[Action, ...] = ()
 
     @initialize(nodes=st.sets(st.sampled_from(NAMES)))
     def install(self, nodes: set[str]) -> None:
@@ -139,6 +144,19 @@ class Histories(RuleBasedStateMachine):
         if self.cluster.checks:
             self.cluster.delete_check(sorted(self.cluster.checks)[which % len(self.cluster.checks)])
 
+    @rule(name=st.sampled_from((*NAMES, "")), version=st.sampled_from(VERSIONS))
+    def upgrade(self, name: str, version: str) -> None:
+        if not name:
+            self.cluster.api_server_version = version
+        elif name in self.cluster.nodes:
+            self.cluster.upgrade(name, version)
+
+    @rule(name=st.sampled_from(NAMES), junk=st.sampled_from(JUNK))
+    def nonsense(self, name: str, junk: object) -> None:
+        """Somebody edits a status by hand."""
+        if name in self.cluster.preflights:
+            self.cluster.preflights[name]["status"] = junk
+
     @rule(vms=st.sampled_from(VMs))
     def virtual_machines(self, vms: VMs) -> None:
         self.cluster.vms = vms
@@ -150,6 +168,34 @@ class Histories(RuleBasedStateMachine):
     @rule(crashes=st.lists(st.integers(0, 5), max_size=2))
     def look(self, crashes: list[int]) -> None:
         self.cluster.settle(crash_after=crashes)
+        self.gate_fits_the_table()
+
+    @rule()
+    def look_elsewhere(self) -> None:
+        """Another controller, or one with a stale cache, decides now and acts later."""
+        self.late = self.cluster.look_elsewhere()
+
+    @rule(lost=st.integers(0, 5))
+    def act_late(self, lost: int) -> None:
+        """It acts at last, and one of its writes is lost."""
+        self.cluster.act_late(self.late[:lost] + self.late[lost + 1 :])
+        self.late = ()
+
+    def gate_fits_the_table(self) -> None:
+        """The rows of the disabling table (spec.md, 5), by the resource alone."""
+        cluster = self.cluster
+        assert cluster.runtime is not None
+        wanted = shapes.flag(cluster.runtime, "spec", "enabled")
+        in_force = shapes.flag(cluster.status, "enabled")
+        if wanted:
+            assert in_force
+        elif cluster.vms is VMs.NONE:
+            assert not in_force
+        runtime = objects.runtime(cluster.runtime)
+        is_open = gate_is_open(runtime, passed=shapes.flag(cluster.last, "passed"))
+        assert is_open is (not in_force or (wanted and cluster.last.get("passed") is True))
+        blocked = cluster.condition("DisableBlocked")["status"] == "True"
+        assert blocked is (in_force and not wanted)
 
     @invariant()
     def one_check_runs_at_a_time(self) -> None:
@@ -169,6 +215,13 @@ class Histories(RuleBasedStateMachine):
                 checks = shapes.mapping(status, "checks")
                 assert checks
                 assert all(shapes.flag(checks, node, "passed") for node in checks)
+                run = shapes.text(self.cluster.checks[name], "metadata", "uid")
+                heard = {
+                    (node, passed)
+                    for (answered, node), passed in self.cluster.answers.items()
+                    if answered == run
+                }
+                assert len({node for node, passed in heard if passed}) >= len(checks)
 
     @invariant()
     def no_verdict_opens_the_gate_while_the_runtime_is_off(self) -> None:
@@ -196,7 +249,7 @@ class Histories(RuleBasedStateMachine):
         if cluster.runtime is None:
             return
         cluster.vms = VMs.NONE
-        for _ in range(12):
+        for _ in range(14):
             cluster.settle()
             cluster.wait(601)
         assert all("completionTime" in cluster.check_status(name) for name in cluster.checks)

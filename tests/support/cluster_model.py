@@ -4,9 +4,11 @@ It stands in for nothing: what the API server does is tested on a real one. It s
 decisions, where thousands of histories with a crash after any write are played.
 """
 
+import contextlib
 import copy
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from cluster import node_preflight, shapes
@@ -14,7 +16,7 @@ from cluster.node_preflight import NodeStatus
 from cluster.resources import MODE_LABEL, PASSED_CONDITION, SKIP_LABEL, TRIGGER_ANNOTATION
 from controller import actions, effects, objects, results
 from controller.decide import decide
-from controller.objects import AgentPod, Meta
+from controller.objects import AgentPod, Meta, Node
 from controller.runs import Sight
 from controller.silence import Patience
 from controller.switch import VMs
@@ -27,12 +29,18 @@ TEMPLATE: Wire = {"spec": {"nodeSelector": {"kubernetes.io/os": "linux"}}}
 LINUX = {"kubernetes.io/os": "linux"}
 
 
+class ConflictError(Exception):
+    """The object was changed or is gone."""
+
+
 class ClusterModel:
     """The objects that the controller reads and writes.
 
     Attributes:
         now: The time of day.
         created: Names of all checks that were ever created, by whomever.
+        triggers: What each check asked for that the controller created.
+        answers: What agents have answered, by the run and the node's unique id.
         writes: How many writes the controller made.
         patience: How long nodes are waited for.
         api_server_version: What the API server tells.
@@ -41,6 +49,8 @@ class ClusterModel:
     def __init__(self) -> None:
         self.now = START
         self.created: list[str] = []
+        self.triggers: list[str] = []
+        self.answers: dict[tuple[str, str], bool] = {}
         self.writes = 0
         self.patience = Patience()
         self.api_server_version = "v1.37.1"
@@ -76,6 +86,7 @@ class ClusterModel:
         metadata = self.runtime["metadata"]
         assert isinstance(metadata, dict)
         metadata["annotations"] = {name: value}
+        self._written(self.runtime)
 
     def add_node(
         self,
@@ -132,6 +143,8 @@ class ClusterModel:
         }
         status = NodeStatus(asked.pending.id, passed, "Hardware", (result,), self.now, self.now)
         wire["status"] = {key: value for key, value in status.to_dict().items() if value is not None}
+        self._written(wire)
+        self.answers[asked.pending.id, asked.node_uid] = passed
 
     def answer_all(self, *, passed: bool = True) -> None:
         for name in list(self.preflights):
@@ -179,6 +192,16 @@ class ClusterModel:
         self._sight = decision.sight
         return decision
 
+    def look_elsewhere(self) -> tuple[actions.Action, ...]:
+        """Decides as another controller, which has seen the same and nothing before; for `act_late`."""
+        return decide(replace(self.world(), upgrade=None, sight=None, unserved_since=None)).actions
+
+    def act_late(self, todo: Iterable[actions.Action]) -> None:
+        """Does what was decided a while ago, as far as nothing that is replaced was changed since."""
+        for action in todo:
+            with contextlib.suppress(ConflictError):
+                self.do(action)
+
     def restart(self) -> None:
         """The controller's process ends and another begins: what it kept in memory is lost."""
         self._unserved_since = self._check_written = self._runtime_written = None
@@ -201,8 +224,7 @@ class ClusterModel:
             self.restart()
         for _ in range(30):
             decision = self.look()
-            for action in decision.actions:
-                self.do(action)
+            self.act_late(decision.actions)
             if decision.actions:
                 self.wait(0.001)
             elif decision.look_again is not None and decision.look_again <= self.now + timedelta(seconds=1):
@@ -212,42 +234,53 @@ class ClusterModel:
         raise AssertionError(f"not settled: {decision.actions}")
 
     def do(self, action: actions.Action) -> None:
-        """Does an action as `controller.effects` does it on an API server."""
+        """Does an action as `controller.effects` does it on an API server.
+
+        Raises:
+            Conflict: It was decided from what is no longer so.
+        """
         self.writes += 1
         match action:
             case actions.CreateRuntime():
                 self.runtime = {"metadata": self._metadata("vmruntime"), "spec": {"enabled": False}}
-            case actions.WriteRuntimeStatus(_, status):
-                assert self.runtime is not None
-                self.runtime["status"] = copy.deepcopy(dict(status))
+            case actions.WriteRuntimeStatus(runtime, status):
+                self._replace(self.runtime, runtime.meta, status)
                 self._runtime_written = self.now
             case actions.CreateCheck(name, trigger):
                 if name not in self.checks:
                     self._create_check(name, {TRIGGER_ANNOTATION: trigger})
+                    self.triggers.append(trigger)
             case actions.NoteTrigger(check, trigger):
-                metadata = self.checks[check.name]["metadata"]
+                wire = self._same(self.checks.get(check.name), uid=check.meta.uid)
+                metadata = wire["metadata"]
                 assert isinstance(metadata, dict)
                 metadata["annotations"] = {TRIGGER_ANNOTATION: trigger}
+                self._written(wire)
             case actions.WriteCheckStatus(check=check, status=status):
-                self.checks[check.name]["status"] = copy.deepcopy(dict(status))
+                self._replace(self.checks.get(check.name), check.meta, status)
                 self._check_written = self.now
             case actions.DeleteCheck(check):
+                self._same(self.checks.get(check.name), uid=check.meta.uid)
                 del self.checks[check.name]
             case actions.AskNode(node):
-                before = self.preflights.get(node.name, {})
-                self.preflights[node.name] = {**action.body(), "status": before.get("status", {})}
+                self._ask(node, action)
             case actions.DeleteNodePreflight(preflight):
-                self.preflights.pop(preflight.name, None)
+                there = self.preflights.get(preflight.name, {})
+                if shapes.text(there, "metadata", "uid") == preflight.uid:
+                    self.preflights.pop(preflight.name, None)
             case actions.LabelNode(node, value):
+                self._same(self.nodes.get(node.name), uid=node.meta.uid)
                 labels = {**node.labels, MODE_LABEL: value}
                 metadata = shapes.mapping(self.nodes[node.name], "metadata")
                 kept = {name: one for name, one in labels.items() if one is not None}
                 self.nodes[node.name]["metadata"] = {**metadata, "labels": kept}
             case actions.WriteNodeCondition(node, condition):
+                self._same(self.nodes.get(node.name), uid=node.meta.uid)
                 found = shapes.items(self.nodes[node.name], "status", "conditions")
                 others = [one for one in found if shapes.text(one, "type") != PASSED_CONDITION]
                 ours = [] if condition is None else [effects.node_condition(condition, self.now)]
-                self.nodes[node.name]["status"] = {"conditions": [*others, *ours]}
+                status = shapes.mapping(self.nodes[node.name], "status")
+                self.nodes[node.name]["status"] = {**status, "conditions": [*others, *ours]}
             case actions.ApplyAgents():
                 self.daemon_set = {
                     "metadata": self._metadata("vm-preflight-agent"),
@@ -280,6 +313,37 @@ class ClusterModel:
     def last(self) -> Mapping[str, object]:
         return shapes.mapping(self.status, "preflightCheckSummary", "lastCompleted")
 
+    def _ask(self, node: Node, action: actions.AskNode) -> None:
+        """Applies a NodePreflight; the garbage collector takes it at once if its node is not there."""
+        before = self.preflights.get(node.name)
+        if action.version:
+            self._same(before, version=action.version)
+        owner = self.nodes.get(node.name)
+        if owner is None or shapes.text(owner, "metadata", "uid") != node.meta.uid:
+            return
+        body = action.body()
+        metadata = {**shapes.mapping(body, "metadata"), "resourceVersion": str(next(self._ids))}
+        uid = shapes.text(before, "metadata", "uid") or f"uid-{next(self._ids)}"
+        status = shapes.mapping(before, "status")
+        self.preflights[node.name] = {**body, "metadata": {**metadata, "uid": uid}, "status": dict(status)}
+
+    def _same(self, wire: Wire | None, *, uid: str = "", version: str = "") -> Wire:
+        """Returns an object if it is there and the one that was looked at, in that version if given."""
+        found = shapes.text(wire, "metadata", "uid"), shapes.text(wire, "metadata", "resourceVersion")
+        if wire is None or found != (uid or found[0], version or found[1]):
+            raise ConflictError
+        return wire
+
+    def _replace(self, wire: Wire | None, meta: Meta, status: Mapping[str, object]) -> None:
+        there = self._same(wire, uid=meta.uid, version=meta.resource_version)
+        there["status"] = copy.deepcopy(dict(status))
+        self._written(there)
+
+    def _written(self, wire: Wire) -> None:
+        metadata = wire["metadata"]
+        assert isinstance(metadata, dict)
+        metadata["resourceVersion"] = str(next(self._ids))
+
     def _create_check(self, name: str, annotations: dict[str, str]) -> None:
         self.created.append(name)
         self.checks[name] = {"metadata": {**self._metadata(name), "annotations": annotations}}
@@ -298,3 +362,4 @@ class ClusterModel:
         metadata = wire["metadata"]
         assert isinstance(metadata, dict)
         metadata["generation"] = int(metadata["generation"]) + 1
+        self._written(wire)
