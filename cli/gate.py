@@ -9,8 +9,9 @@ from cli.columns import age
 from cli.kubectl import KUBECTL
 from cli.standing import Standing, Wire
 from cluster.resources import DISABLING_ANNOTATION
-from cluster.shapes import flag, mapping, text, time, words
+from cluster.shapes import flag, mapping, time
 from controller.standing import State
+from controller.summary import recorded
 from preflight.result import one_line
 
 
@@ -38,16 +39,15 @@ def gate(runtime: Wire, now: datetime) -> str:
         return (
             "VMs are refused: the VM runtime is being switched off. See: kubectl describe vmruntime vmruntime"
         )
-    last = mapping(runtime, "status", "preflightCheckSummary", "lastCompleted")
-    if not last:
+    last = recorded(mapping(runtime, "status"))
+    if last is None:
         return "VMs are refused: no check has finished since the VM runtime was enabled."
-    ended = time(last, "completionTime")
+    ended = time(last.wire, "completionTime")
     ago = f" {age(ended, now)} ago" if ended else ""
-    name = one_line(text(last, "name"))
-    if flag(last, "passed"):
+    name = one_line(last.name)
+    if last.passed:
         return f"VMs can be created: {name} passed{ago}."
-    why = ", ".join(words(last, "failedFeatures")) or text(last, "message")
-    return f"VMs are refused: {name} failed{ago}{f' ({one_line(why)})' if why else ''}."
+    return f"VMs are refused: {name} failed{ago}{f' ({one_line(last.cause)})' if last.cause else ''}."
 
 
 def advice(standings: list[Standing]) -> Iterator[str]:

@@ -15,10 +15,8 @@ from cluster.node_preflight import NodePreflight
 from cluster.shapes import flag, text
 from controller.objects import WireObject
 
-MAX_RESULTS = 512
-"""As the schema has it."""
-MAX_WORD, MAX_TEXT = 253, 4096
-"""Characters of a name or reason, and of a message or hint."""
+MAX_RESULTS, MAX_WORD, MAX_TEXT = 256, 63, 2048
+"""Results, characters of a name or reason, and of a message or hint: NodePreflight's schema has these bounds."""
 MAX_NODE = 64 * 1024
 """Characters of all messages and hints of a node; further ones are left out."""
 

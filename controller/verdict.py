@@ -17,8 +17,9 @@ from controller.objects import WireObject
 MAX_NAMED = 3
 """How many nodes a message names."""
 MAX_FEATURES = 256
-MAX_WHY = 700
 """How many features are told, failed ones first: agents name them, and statuses have to stay small."""
+MAX_WHY = 700
+"""Characters of why a node failed, in its condition and in Events."""
 PERCENTAGE = re.compile(r"([0-9]{1,3})%")
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from controller.results import MAX_NODE, MAX_TEXT, preflight
+from controller.results import MAX_NODE, MAX_RESULTS, MAX_TEXT, preflight
 
 
 def answer(*results: object) -> dict[str, object]:
@@ -48,8 +48,8 @@ def test_nonsense_passes_nothing(junk: dict[str, object]):
 def test_text_without_end_is_bounded():
     huge = {**WARN, "passed": False, "status": "Fail", "message": "m" * 16384, "hint": "h" * 16384}
     results = kept(*([huge] * 600))
-    assert len(results) == 512
-    assert len(json.dumps(results)) < MAX_NODE + 512 * 200
+    assert len(results) == MAX_RESULTS
+    assert len(json.dumps(results)) < MAX_NODE + MAX_RESULTS * 200
     first = results[0]
     assert isinstance(first, dict)
     assert (first["message"], first["hint"]) == ("m" * MAX_TEXT, "h" * MAX_TEXT)
