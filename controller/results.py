@@ -16,7 +16,7 @@ from cluster.shapes import flag, text
 from controller.objects import WireObject
 
 MAX_RESULTS, MAX_WORD, MAX_TEXT = 256, 63, 2048
-"""Results, characters of a name or reason, and of a message or hint: NodePreflight's schema has these bounds."""
+"""Results, characters of a name or reason, of a message or hint: the bounds of NodePreflight's schema."""
 MAX_NODE = 64 * 1024
 """Characters of all messages and hints of a node; further ones are left out."""
 
