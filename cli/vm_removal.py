@@ -12,6 +12,8 @@ from cluster.transport import ApiError, Client
 from cluster.virtual_machines import VirtualMachine, delete_all, heads, list_all, makers
 
 WAY_OUT = "pass --force=true to delete them, or delete them yourself with kubectl delete"
+SHOWN = 5
+"""Names in a message."""
 PROGRESS = 5.0
 """Seconds between two lines of progress."""
 BATCH = 200
@@ -44,7 +46,8 @@ def count(machines: Sequence[VirtualMachine]) -> str:
 def some(machines: Sequence[VirtualMachine]) -> str:
     """Returns the names of the first ones."""
     named = heads(machines)
-    return ", ".join(f"{one.namespace}/{one.name}" for one in named[:5]) + (", …" if len(named) > 5 else "")
+    first = ", ".join(f"{one.namespace}/{one.name}" for one in named[:SHOWN])
+    return first + (", …" if len(named) > SHOWN else "")
 
 
 def refuse_or_go_on(machines: Sequence[VirtualMachine], runtime: Mapping[str, object]) -> None:
@@ -91,7 +94,7 @@ def ask(machines: Sequence[VirtualMachine]) -> None:
     Raises:
         NotDoneError: The answer was another one.
     """
-    say(f"there {'is' if count(machines).startswith('1 ') else 'are'} {count(machines)}: {some(machines)}")
+    say(f"there {'is' if len(heads(machines)) == 1 else 'are'} {count(machines)}: {some(machines)}")
     try:
         print("Delete them all and disable the VM runtime? [y/N] ", end="", file=sys.stderr, flush=True)
         answer = sys.stdin.readline()
@@ -106,8 +109,11 @@ def ask(machines: Sequence[VirtualMachine]) -> None:
 
 def warn_of_makers(machines: Sequence[VirtualMachine]) -> None:
     """Tells of what makes virtual machines anew as soon as nothing refuses them any more."""
-    for maker in makers(machines):
+    found = makers(machines)
+    for maker in found[:SHOWN]:
         say(f"{maker} makes its virtual machines anew once the VM runtime is off; to prevent that, delete it")
+    if len(found) > SHOWN:
+        say(f"so do {len(found) - SHOWN} more")
 
 
 def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
@@ -128,7 +134,7 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
         if left and count(left) != told_count and monotonic() >= told_at + PROGRESS:
             say(f"{count(left)} left …" if told_count else f"deleting {count(left)} …")
             told_at, told_count = monotonic(), count(left)
-        delete_all(client, [machine for machine in heads(left) if not machine.deleting][:BATCH])
+        delete_some(client, left)
         return not left
 
     try:
@@ -138,5 +144,15 @@ def remove_all(client: Client, *, confirmed: bool, timeout: float) -> None:
     if not done:
         raise NotDoneError(
             f"not disabled, {count(left)} left after {timeout:g} s: see what holds the first one with: "
-            f"kubectl get {left[0]} -o jsonpath='{{.metadata.finalizers}}'"
+            f"kubectl get {heads(left)[0]} -o jsonpath='{{.metadata.finalizers}}'"
         )
+
+
+def delete_what_is_left(client: Client) -> None:
+    """Deletes the virtual machines that there are now; returns before they are gone."""
+    delete_some(client, list_all(client))
+
+
+def delete_some(client: Client, machines: Sequence[VirtualMachine]) -> None:
+    """Deletes a batch of those that are not deleted yet, and go by themselves."""
+    delete_all(client, [machine for machine in heads(machines) if not machine.deleting][:BATCH])

@@ -14,7 +14,16 @@ from cli.cluster_access import (
 )
 from cli.interrupts import hangup_and_termination_interrupt
 from cli.options import Parser, UsageError, complain, duration
-from cli.vm_removal import ask, existing, refuse_or_go_on, remove_all, require_rights, told, warn_of_makers
+from cli.vm_removal import (
+    ask,
+    delete_what_is_left,
+    existing,
+    refuse_or_go_on,
+    remove_all,
+    require_rights,
+    told,
+    warn_of_makers,
+)
 from cluster.resources import (
     DISABLING_ANNOTATION,
     NAMESPACE,
@@ -23,6 +32,8 @@ from cluster.resources import (
 )
 from cluster.shapes import flag, items, mapping, number, text
 from cluster.transport import ApiError, Client
+from controller.status import DISABLE_BLOCKED
+from controller.switch import Obstacle
 
 PATH = VM_RUNTIMES.path(VM_RUNTIME_NAME)
 LAST = ("status", "preflightCheckSummary", "lastCompleted")
@@ -137,7 +148,7 @@ def switch_off(client: Client, *, confirmed: bool, timeout: float) -> None:
             give_up(client)
             raise
         try:
-            wait_until_off(client, timeout=timeout)
+            wait_until_off(client, confirmed=confirmed, timeout=timeout)
         except KeyboardInterrupt:
             say(f"the VM runtime is being switched off: {LOOK}")
             raise
@@ -174,25 +185,37 @@ def give_up(client: Client) -> None:
     say(f"given up: the VM runtime {state}")
 
 
-def wait_until_off(client: Client, *, timeout: float) -> None:
+def wait_until_off(client: Client, *, confirmed: bool, timeout: float) -> None:
     """Waits until the controller has switched the VM runtime off.
 
+    A virtual machine that was created in the very moment in which the gate began to refuse is in its way: it
+    is deleted too, if that was ``confirmed``.
+
     Raises:
-        NotDoneError: It has not in time; the message says what is in the way.
+        NotDoneError: It has not in time, or virtual machines are in the way; the message says so.
     """
-    runtime: Mapping[str, object] = {}
+    why = ""
 
     def off() -> bool:
-        nonlocal runtime
+        nonlocal why
         runtime = client.get(PATH)
-        return not flag(runtime, "status", "enabled")
+        if not flag(runtime, "status", "enabled"):
+            return True
+        reason, why = blocked(runtime)
+        if reason in (Obstacle.PROTECTED, Obstacle.WAITING):
+            if not confirmed:
+                raise NotDoneError(why)
+            delete_what_is_left(client)
+        return False
 
-    if wait_until(off, timeout=timeout):
-        return
-    blocked = [
-        text(one, "message")
-        for one in items(runtime, "status", "conditions")
-        if text(one, "type") == "DisableBlocked" and text(one, "status") == "True"
-    ]
-    why = blocked[0] if blocked else f"is its controller running? kubectl get pods -n {NAMESPACE}"
-    raise NotDoneError(f"disabled, but not switched off after {timeout:g} s: {why}")
+    if not wait_until(off, timeout=timeout):
+        why = why or f"is its controller running? kubectl get pods -n {NAMESPACE}"
+        raise NotDoneError(f"not switched off after {timeout:g} s: {why}")
+
+
+def blocked(runtime: Mapping[str, object]) -> tuple[str, str]:
+    """Returns reason and message of what keeps the VM runtime from going off, empty where nothing does."""
+    for one in items(runtime, "status", "conditions"):
+        if text(one, "type") == DISABLE_BLOCKED and text(one, "status") == "True":
+            return text(one, "reason"), text(one, "message")
+    return "", ""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from cluster.errors import one_line
 from cluster.resources import VIRTUAL_MACHINES, Resource
 from cluster.shapes import at, flag, items, text
 from cluster.transport import ApiError, Client, Object
@@ -87,18 +88,23 @@ def list_all(client: Client) -> list[VirtualMachine]:
 
 
 def heads(machines: Sequence[VirtualMachine]) -> list[VirtualMachine]:
-    """Returns those that go by themselves: the others go with the one of them that owns them."""
+    """Returns those that go by themselves: the others go with the one of them that owns them.
+
+    Owner references are written by anybody: machines that own each other in a circle all go by themselves.
+    """
     uids = {machine.uid for machine in machines}
-    return [machine for machine in machines if machine.owner is None or machine.owner.uid not in uids]
+    found = [machine for machine in machines if machine.owner is None or machine.owner.uid not in uids]
+    return found or list(machines)
 
 
 def makers(machines: Sequence[VirtualMachine]) -> list[str]:
     """Returns what makes virtual machines anew when they are gone: *VirtualMachinePool default/web*."""
+    owners = ((one.namespace, one.owner) for one in heads(machines) if one.owner is not None)
     return sorted(
         {
-            f"{machine.owner.kind} {machine.namespace}/{machine.owner.name}"
-            for machine in heads(machines)
-            if machine.owner is not None
+            one_line(f"{owner.kind} {namespace}/{owner.name}")
+            for namespace, owner in owners
+            if owner.kind != "VirtualMachine"  # else the owner has just gone, and this one follows
         }
     )
 

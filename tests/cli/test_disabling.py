@@ -505,7 +505,7 @@ def test_a_controller_that_is_away_is_told(without_controller: ControllerLab) ->
 
     assert status == 1
     assert said == (
-        "vm-preflight disable: disabled, but not switched off after 1 s: "
+        "vm-preflight disable: not switched off after 1 s: "
         "is its controller running? kubectl get pods -n vm-system\n"
     )
 
@@ -521,3 +521,25 @@ def test_an_interrupt_after_the_switch_is_set_takes_nothing_back(without_control
         "the VM runtime is being switched off: kubectl describe vmruntime vmruntime\n",
     )
     assert DISABLING_ANNOTATION not in shapes.mapping(lab.runtime(), "metadata", "annotations")
+
+
+@pytest.mark.parametrize("force", [True, False])
+def test_a_machine_of_the_last_moment_is_found(without_controller: ControllerLab, force: bool) -> None:
+    """Made in the moment in which the gate began to refuse; here: where it refuses nothing."""
+    lab = without_controller
+    with disabling(lab, *(["--force"] if force else [])) as running:
+        lab.until(lambda: not shapes.flag(lab.runtime(), "spec", "enabled"), "the switch is set")
+        lab.plane.kubectl("label", "namespace", OTHER, "kubevm.io/preflight-gate=off")
+        try:
+            add(lab, KUBEVIRT, "late", OTHER)
+        finally:
+            lab.plane.kubectl("label", "namespace", OTHER, "kubevm.io/preflight-gate-")
+        lab.start()
+        _, said = running.communicate(timeout=90)
+    lab.stop()
+    assert (running.returncode, is_off(lab), left(lab)) == (
+        (0, True, set()) if force else (1, False, {"late"})
+    )
+    assert force or said.startswith(
+        "vm-preflight disable: not disabled, because virtual machines exist and are"
+    )

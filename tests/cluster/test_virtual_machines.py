@@ -142,5 +142,15 @@ def test_an_owned_machine_goes_with_its_owner_and_alone_when_that_is_gone() -> N
     orphan = owned("old", "3", Owner("VirtualMachine", "old", "gone"))
     replica = owned("web-x", "4", Owner("VirtualMachineInstanceReplicaSet", "web", "5"))
     assert heads([machine, instance, orphan, replica]) == [machine, orphan, replica]
-    assert makers([machine, instance]) == []
+    assert makers([machine, instance, orphan]) == []
     assert makers([replica, replica]) == ["VirtualMachineInstanceReplicaSet default/web"]
+
+
+def test_owner_references_that_somebody_made_up_hide_no_machine() -> None:
+    own = owned("a", "1", Owner("VirtualMachine", "a", "1"))
+    circle = [owned("b", "2", Owner("Pool", "c", "3")), owned("c", "3", Owner("Pool", "b", "2"))]
+    assert heads([own]) == [own]
+    assert heads(circle) == circle
+    assert makers([owned("d", "4", Owner("Pool\n\x1b[2J", "x" * 2000, "5"))])[0].startswith(
+        "Pool [2J default/x"
+    )
