@@ -183,6 +183,8 @@ class Marks(RuleBasedStateMachine):
         for name in ("a", "b"):
             self.cluster.add_node(name)
         self.cluster.settle()
+        self.switch(enabled=True, condition=True, label=True)
+        self.look([])
 
     @rule(enabled=st.booleans(), condition=st.booleans(), label=st.booleans())
     def switch(self, enabled: bool, condition: bool, label: bool) -> None:
@@ -192,7 +194,7 @@ class Marks(RuleBasedStateMachine):
     @rule(
         name=st.sampled_from("ab"),
         passed=st.booleans(),
-        mode=st.sampled_from(("Hardware", "Emulation", "None", "")),
+        mode=st.sampled_from(("Hardware", "None", "")),
     )
     def verdict(self, name: str, passed: bool, mode: str) -> None:
         """An agent tells a verdict, whether it was asked or not."""
@@ -205,8 +207,9 @@ class Marks(RuleBasedStateMachine):
         if name in self.cluster.nodes:
             self.cluster.label(name, skip=skip)
 
-    @rule(name=st.sampled_from("ab"), there=st.booleans())
-    def node(self, name: str, there: bool) -> None:
+    @rule(name=st.sampled_from("ab"), there=st.booleans(), sure=st.booleans())
+    def node(self, name: str, there: bool, sure: bool) -> None:
+        there = there or not sure  # nodes go more seldom than they come
         if there and name not in self.cluster.nodes:
             self.cluster.add_node(name)
         elif not there and name in self.cluster.nodes:
@@ -225,9 +228,10 @@ class Marks(RuleBasedStateMachine):
             edited = {"type": PASSED_CONDITION, "status": status, "lastTransitionTime": "by hand"}
             self.cluster.nodes[name]["status"] = {"conditions": [] if status is None else [edited]}
 
-    @rule(seconds=st.sampled_from((1, 31, 601)))
-    def wait(self, seconds: int) -> None:
+    @rule(crashes=st.lists(st.integers(0, 4), max_size=2), seconds=st.sampled_from((1, 31, 601)))
+    def look_later(self, crashes: list[int], seconds: int) -> None:
         self.cluster.wait(seconds)
+        self.look(crashes)
 
     @rule(crashes=st.lists(st.integers(0, 4), max_size=2))
     def look(self, crashes: list[int]) -> None:
@@ -240,6 +244,10 @@ class Marks(RuleBasedStateMachine):
         writes = cluster.writes
         cluster.settle()
         assert cluster.writes == writes
+
+    def teardown(self) -> None:
+        if self.cluster.runtime is not None:
+            self.look([])
 
     def marks_of(self, name: str) -> tuple[str, str]:
         """Label, and the condition's status."""
