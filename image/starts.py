@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from image import buildah
 from image.failure import FailedError
@@ -33,8 +34,22 @@ root=$1 && shift 2 && exec chroot --userspec={user}:{user} "$root" "$@"
 """
 
 
-def measure(name: str) -> Iterator[tuple[str, float]]:
-    """Starts each process of an image; yields what it is, and seconds until it answers.
+class Start(NamedTuple):
+    """How a process started.
+
+    Attributes:
+        what: Its command.
+        seconds: Until it answered, or until its end.
+        cpu: Seconds that it had a CPU for: what is left on a machine with nothing else to do.
+    """
+
+    what: str
+    seconds: float
+    cpu: float
+
+
+def measure(name: str) -> Iterator[Start]:
+    """Starts each process of an image.
 
     Each is started twice, and the second time counts: the first one reads the disk.
 
@@ -57,10 +72,10 @@ def measure(name: str) -> Iterator[tuple[str, float]]:
             ("controller", "--agent-manifest=/run/none", f"--listen={listen}"): lambda: _answers(listen),
         }
         for _ in range(2):
-            taken = [("version", _run(root, run, "version"))]
+            taken = [_run(root, run, "version")]
             for words, there in ends.items():
                 Path(address).unlink(missing_ok=True)
-                taken.append((words[0], _until(root, run, words, there)))
+                taken.append(_until(root, run, words, there))
         yield from taken
 
 
@@ -70,17 +85,19 @@ def _an_authority(root: str) -> str:
     return ssl.PEM_HEADER + bundle.read_text("ascii").split(ssl.PEM_HEADER)[1]
 
 
-def _run(root: str, run: str, *words: str) -> float:
-    began = time.monotonic()
+def _run(root: str, run: str, *words: str) -> Start:
+    began, before = time.monotonic(), os.times()
     done = subprocess.run(_command(root, run, words), capture_output=True, text=True, check=False)
     if done.returncode:
         raise FailedError(
             f"{' '.join(words)} ended with {done.returncode} in the image: {done.stderr.strip()}"
         )
-    return time.monotonic() - began
+    after = os.times()
+    cpu = sum(after[2:4]) - sum(before[2:4])  # of children
+    return Start(words[0], time.monotonic() - began, cpu)
 
 
-def _until(root: str, run: str, words: tuple[str, ...], there: Callable[[], bool]) -> float:
+def _until(root: str, run: str, words: tuple[str, ...], there: Callable[[], bool]) -> Start:
     began = time.monotonic()
     with _process(root, run, words) as process:
         while not there():
@@ -89,7 +106,13 @@ def _until(root: str, run: str, words: tuple[str, ...], there: Callable[[], bool
                 said = process.communicate()[0].strip()
                 raise FailedError(f"{words[0]} does not start in the image: {said}")
             time.sleep(0.005)  # what is measured is hundreds of milliseconds
-        return time.monotonic() - began
+        return Start(words[0], time.monotonic() - began, _cpu(process.pid))
+
+
+def _cpu(pid: int) -> float:
+    """Seconds of a process on a CPU (proc_pid_stat(5): utime and stime)."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

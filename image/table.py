@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from image.archive import Image
+from image.starts import Start
 
 PREFIX = "org.opencontainers.image."
 """What the names of the OCI image-spec's labels begin with."""
@@ -27,9 +28,10 @@ def lines(image: Image) -> Iterator[str]:
             yield f"{name.removeprefix(PREFIX):<12}  {value}"
 
 
-def starts(taken: Iterable[tuple[str, float]]) -> Iterator[str]:
+def starts(taken: Iterable[Start]) -> Iterator[str]:
     """Shows what each process takes to start."""
-    yield from (f"{what:<12}  {seconds:.2f} s to start" for what, seconds in taken)
+    yield f"{'STARTS':<12}  {'IN':>6}  {'CPU':>6}"
+    yield from (f"{start.what:<12}  {start.seconds:>4.2f} s  {start.cpu:>4.2f} s" for start in taken)
 
 
 def _megabytes(count: int) -> str:

@@ -1,6 +1,9 @@
 """The image that the cluster runs, built once more: the same digest, and what is in it starts."""
 
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -8,7 +11,7 @@ from typing import Any
 import pytest
 from story import Story
 
-from image import builder, source, starts
+from image import buildah, builder, source, starts
 
 REVISION = "org.opencontainers.image.revision"
 
@@ -52,8 +55,34 @@ def test_it_is_the_same_again(archive: Path, story: Story) -> None:
     story.say(f"{made.name}  {made.digest}")
 
 
+def test_what_is_left_of_the_package_kubernetes(archive: Path, story: Story) -> None:
+    """Kubeconfigs are read by what is in the image: the tests of that pass on it."""
+    own = f"python3.{sys.version_info.minor}"
+    with buildah.mounted(builder.default_name()) as root:
+        [packages] = Path(root).glob("opt/vm-preflight/lib/python3.*/site-packages")
+        if packages.parent.name != own:
+            pytest.skip(f"the image has {packages.parent.name}, and this is {own}")
+        source_of = "import kubernetes; print(kubernetes.__file__)"
+        there = {**os.environ, "PYTHONPATH": str(packages), "PYTHONDONTWRITEBYTECODE": "1"}
+        found = subprocess.run(
+            [sys.executable, "-c", source_of], env=there, capture_output=True, text=True, check=True
+        )
+        assert Path(found.stdout.strip()).is_relative_to(packages)
+        tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/cluster/test_kubeconfig.py"]
+        done = subprocess.run(
+            [sys.executable, *tests],
+            env=there,
+            cwd=source.PROJECT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    story.say(done.stdout.splitlines()[-1])
+
+
 def test_it_starts(archive: Path, story: Story) -> None:
     """Each process starts from it with a read-only root, as 65532, without capabilities."""
-    for what, seconds in starts.measure(builder.default_name()):
-        story.measured.append((f"vm-preflight {what} starts", seconds))
-        story.say(f"{seconds:5.2f} s  {what}")
+    for start in starts.measure(builder.default_name()):
+        story.measured.append((f"vm-preflight {start.what} starts ({start.cpu:.2f} s of CPU)", start.seconds))
+        story.say(f"{start.seconds:5.2f} s  {start.what}")
