@@ -7,7 +7,7 @@ results, then passing nodes altogether. Every detail is still in the NodePreflig
 import json
 from collections.abc import Callable, Iterator, Mapping
 
-from cluster.shapes import flag, mapping, sequence
+from cluster.shapes import flag, items, mapping, text
 from controller.objects import WireObject
 
 LIMIT = 512 * 1024
@@ -49,9 +49,14 @@ def fit(status: WireObject, *, limit: int = LIMIT) -> dict[str, object]:
 
 
 def _fits(status: WireObject, limit: int) -> bool:
-    """Tells whether ``status`` fits; results that alone are too many are not written out to be counted."""
-    results = sum(len(sequence(entry, "results")) for entry in mapping(status, "checks").values())
-    return results * LEAST_RESULT <= limit and size(status) <= limit
+    """Tells whether ``status`` fits; results that alone are too large are not written out to be counted."""
+    least = 0
+    for entry in mapping(status, "checks").values():
+        for one in items(entry, "results"):
+            least += LEAST_RESULT + len(text(one, "message"))
+        if least > limit:
+            return False
+    return size(status) <= limit
 
 
 def _without_passing_results(entries: WireObject) -> Entries:
