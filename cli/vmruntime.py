@@ -49,10 +49,11 @@ def main(program: str, words: Sequence[str]) -> int:
     """Enables or disables the VM runtime.
 
     Returns:
-        0 if it was done, 1 if not, 3 if ``enable --wait`` saw no verdict in time.
+        0 if it was done, 1 if the verdict is no, 3 if ``enable --wait`` saw none in time.
 
     Raises:
         UsageError: Wrong words.
+        NotDoneError: It was not done.
     """
     verb = program.split()[-1]
     if words[:1] in (["-h"], ["--help"]):
@@ -60,11 +61,7 @@ def main(program: str, words: Sequence[str]) -> int:
     if not words or words[0] != "vmruntime":
         raise UsageError(f"say '{verb} vmruntime'")
     command = enable if verb == "enable" else disable
-    try:
-        return command(f"{program} vmruntime", words[1:])
-    except NotDoneError as error:
-        complain(program, error)
-        return FAILED
+    return command(f"{program} vmruntime", words[1:])
 
 
 def enable(program: str, words: Sequence[str]) -> int:
@@ -88,10 +85,11 @@ def enable(program: str, words: Sequence[str]) -> int:
         if not options.wait:
             print(f"Watch it: {WATCH}")
             return 0
-        return wait_for_verdict(client, int(number(accepted, "metadata", "generation")), options.timeout)
+        generation = int(number(accepted, "metadata", "generation"))
+        return wait_for_verdict(program, client, generation, options.timeout)
 
 
-def wait_for_verdict(client: Client, generation: int, timeout: float) -> int:
+def wait_for_verdict(program: str, client: Client, generation: int, timeout: float) -> int:
     """Waits until a check has answered for ``generation`` of the VM runtime and prints its verdict."""
     runtime: Mapping[str, object] = {}
 
@@ -102,7 +100,7 @@ def wait_for_verdict(client: Client, generation: int, timeout: float) -> int:
         return number(runtime, "status", "observedGeneration") >= generation and bool(last)
 
     if not wait_until(finished, timeout=timeout):
-        complain("vm-preflight", f"no verdict after {timeout:g} s; look on with: {WATCH}")
+        complain(program, f"no verdict after {timeout:g} s; look on with: {WATCH}")
         return NO_VERDICT
     name = text(runtime, *LAST, "name")
     passed = flag(runtime, *LAST, "passed")
