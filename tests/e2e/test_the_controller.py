@@ -107,6 +107,8 @@ def test_a_hot_standby(two: EndToEnd, story: Story) -> None:
     """Two controllers: the pod that leads is deleted, the other leads, and gives the next verdict."""
     leader = holder(two)
     [standby] = [name for name in ready_controllers(two) if name != leader]
+    on = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in two.pods("controller")}
+    story.say(f"{leader} on {on[leader]} leads, {standby} on {on[standby]} stands by")
     with story.measure("leader's pod deleted → the standby leads"):
         two.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false")
         until(lambda: holder(two) not in ("", leader), "another pod leads", seconds=SECONDS)
