@@ -377,7 +377,7 @@ BINDING = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindin
 def turned(gate: Gate) -> Iterator[Gate]:
     """The gate, which a test turns into something else; afterwards it refuses again."""
     yield gate
-    gate.plane.request("PATCH", BINDING, {"spec": {"validationActions": ["Deny"]}})
+    gate.plane.apply_deploy()  # not a patch: kubectl remembers what an overlay applied
     gate.refuses("no preflight check has finished")
 
 
