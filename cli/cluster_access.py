@@ -70,7 +70,8 @@ def connection(options: Namespace) -> Iterator[Client]:
 def wait_until(done: Callable[[], bool], *, timeout: float, interval: float = 0.5) -> bool:
     """Asks again and again until ``done``, for at most ``timeout`` seconds.
 
-    An API server that does not answer meanwhile is told on standard error and asked again.
+    An API server that does not answer meanwhile is told on standard error and asked again. So is one that
+    refuses when it is back: it answers a moment before it has read its roles.
 
     Returns:
         Whether it was done in time.
@@ -86,7 +87,7 @@ def wait_until(done: Callable[[], bool], *, timeout: float, interval: float = 0.
                 return True
             told = False
         except ApiError as error:
-            if not is_away(error):
+            if not (is_away(error) or (told and error.forbidden)):
                 raise
             if not told:
                 say(f"{as_kubectl_says(error)}; trying again")

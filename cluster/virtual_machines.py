@@ -6,7 +6,7 @@ an API server that has just started answers a list of custom resources a moment 
 installed only where a list says so, in every version that discovery names and its makers have published.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -65,9 +65,9 @@ def first(client: Client, kind: Resource) -> VirtualMachine | None:
     """Returns a virtual machine of a kind, None where there is none or the kind is not installed.
 
     Raises:
-        ApiError: The API server's answer.
+        ApiError: The API server's answer; also that we may not list a kind that is not installed.
     """
-    for resource, page in _pages(client, kind, limit=1):
+    for resource, page in _pages(client, kind, {"limit": "1"}):
         for one in items(page, "items"):
             return _projected(resource, one)
     return None
@@ -76,15 +76,21 @@ def first(client: Client, kind: Resource) -> VirtualMachine | None:
 def list_all(client: Client) -> list[VirtualMachine]:
     """Lists virtual machines of all kinds, by their metadata alone.
 
+    A kind that we may not list counts as not installed where discovery does not know it. An API server that
+    has just started may not know it yet: whoever decides by its absence alone asks `first`.
+
     Raises:
         ApiError: The API server's answer. A kind that is not installed is no error.
     """
-    return [
-        _projected(resource, one)
-        for kind in VIRTUAL_MACHINES
-        for resource, page in _pages(client, kind)
-        for one in items(page, "items")
-    ]
+    found: list[VirtualMachine] = []
+    for kind in VIRTUAL_MACHINES:
+        try:
+            for resource, page in _pages(client, kind):
+                found += [_projected(resource, one) for one in items(page, "items")]
+        except ApiError as error:
+            if not error.forbidden or _named(client, kind):
+                raise
+    return found
 
 
 def heads(machines: Sequence[VirtualMachine]) -> list[VirtualMachine]:
@@ -129,17 +135,16 @@ def delete_all(client: Client, machines: Iterable[VirtualMachine]) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _pages(client: Client, kind: Resource, *, limit: int | None = None) -> Iterator[tuple[Resource, Object]]:
+def _pages(
+    client: Client, kind: Resource, params: Mapping[str, str] | None = None
+) -> Iterator[tuple[Resource, Object]]:
     """Yields the pages of the first version that is served, with that version's resource."""
-    params = {"limit": str(limit)} if limit else None
     for version in _versions(client, kind.group):
         resource = replace(kind, version=version)
         try:
             for page in client.of_metadata().pages(resource.path(), params=params):
                 yield resource, page
         except ApiError as error:
-            if error.forbidden and not _named(client, kind):
-                return
             if not error.not_found:
                 raise
         else:
@@ -160,7 +165,7 @@ def _versions(client: Client, group: str) -> Sequence[str]:
 
 
 def _named(client: Client, kind: Resource) -> bool:
-    """Whether discovery knows the kind: who may not list it learns no more."""
+    """Whether discovery knows the kind."""
     for version in _versions(client, kind.group):
         try:
             told = client.get(f"/apis/{kind.group}/{version}")
