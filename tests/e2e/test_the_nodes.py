@@ -41,7 +41,7 @@ def metric(cluster: EndToEnd, node: str, name: str) -> str:
 
 
 def test_drift(enabled: EndToEnd, own: RealCluster, story: Story) -> None:
-    """One node loses its /dev/kvm while nobody asks, and gets it back: three places tell, within 2 s."""
+    """One node loses its /dev/kvm while nobody asks, and gets it back: three places tell."""
     node = own.node("n3")
     with told(enabled, story, "/dev/kvm gone", reason="NodeNotReadyForVMs", verdict=False):
         node.hide_kvm()
