@@ -1,5 +1,6 @@
 """The cluster that the other tests stand on: that a node is one, and that this machine is left as it was."""
 
+import json
 import os
 import signal
 import subprocess
@@ -16,22 +17,24 @@ from story import Story
 from waiting import until
 
 SECONDS = 120.0
+MADE = ("/opt/containerd", "/run/containerd", "/var/lib/kubelet", "/usr/libexec/kubernetes")
 SYSCTLS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops", "net/ipv4/ip_forward")
 
 
 def machine() -> dict[str, object]:
-    """What this machine itself has of all that a cluster makes."""
-    mine = os.environ | {"LANG": "C"}
-
-    def said(*command: str) -> str:
-        return subprocess.run(command, capture_output=True, text=True, check=True, env=mine).stdout
-
+    """What this machine itself has of that which a cluster makes: others may make more of it meanwhile."""
+    links, routes = (
+        subprocess.run(["ip", "-json", what], capture_output=True, text=True, check=True).stdout
+        for what in ("link", "route")
+    )
     return {
-        "links": said("ip", "-brief", "link"),
-        "routes": said("ip", "route"),
+        "links": {link["ifname"] for link in json.loads(links)} & {"br0", "cni0", "n1", "n2", "n3"},
+        "routes": {route["dst"] for route in json.loads(routes) if route["dst"].startswith("10.2")},
         "sysctls": {name: Path("/proc/sys", name).read_text() for name in SYSCTLS},
-        "mounts": said("findmnt", "--noheadings", "--raw", "--output", "TARGET"),
-        "/opt": sorted(os.listdir("/opt")),
+        "mounts": [
+            line for line in Path("/proc/mounts").read_text().splitlines() if realcluster.PREFIX in line
+        ],
+        "made by containerd and kubelet": [path for path in MADE if Path(path).exists()],
     }
 
 
