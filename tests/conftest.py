@@ -8,7 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import toolchain
-from controlplane import VIRTUAL_MACHINE_KINDS, ControlPlane
+from controlplane import ControlPlane
 
 # An example that is slow on a busy machine is no failure; tests that measure time do so themselves.
 hypothesis.settings.register_profile("busy", deadline=None)
@@ -79,4 +79,4 @@ def virtual_machine_kinds(installed: ControlPlane) -> Iterator[ControlPlane]:
     """The installed control plane with the kinds of virtual machine, which are taken away again."""
     installed.apply_virtual_machine_kinds()
     yield installed
-    installed.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS)
+    installed.remove_virtual_machine_kinds()

@@ -21,6 +21,7 @@ from typing import Self
 
 import offspring
 import toolchain
+import waiting
 from kubectl import Kubectl, write_kubeconfig
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -274,6 +275,19 @@ class ControlPlane:
         """
         self.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
         self.kubectl("wait", "--for=condition=Established", "-f", VIRTUAL_MACHINE_KINDS)
+
+    def remove_virtual_machine_kinds(self) -> None:
+        """Makes the kinds of virtual machine unknown again, with every virtual machine that is left.
+
+        Looked for anew each time: kubectl's own waiting, by a watch, was seen to hang for two minutes.
+
+        Raises:
+            ControlPlaneError: Something was refused.
+            AssertionError: They are still there.
+        """
+        self.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS, "--wait=false")
+        find = ("get", "-f", VIRTUAL_MACHINE_KINDS, "--ignore-not-found", "-o", "name")
+        waiting.until(lambda: self.kubectl(*find) == "", "the kinds of virtual machine are gone")
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://{LOOPBACK}:{port}" for port in (self._etcd_port, self._peer_port))
