@@ -86,5 +86,5 @@ def _run(
             return preflight.run
         given = preflight.run.deadline
         if given is not None and deadline - given < patience.answer / 4:
-            return preflight.run
+            deadline = given
     return RunRequest(check.meta.uid, check.name, deadline.replace(microsecond=0))  # as it is stored

@@ -224,13 +224,17 @@ class _Look:
             check, runs.cancelled_status(check, self.runtime, answers, self.world.now), result="Cancelled"
         )
 
+    def _since(self) -> datetime:
+        """Since when the running check's nodes are waited for."""
+        return self.sight.since if self.sight is not None else self.world.now
+
     def _progress_of(self, check: Check) -> runs.Progress:
         return runs.progress(
             check,
             runs.participants(check, self.serving),
             self.world.preflights,
             self.world.pods,
-            since=self.sight.since if self.sight is not None else self.world.now,
+            since=self._since(),
             now=self.world.now,
             namespace=self.world.namespace,
             patience=self.world.patience,
@@ -247,7 +251,7 @@ class _Look:
             yield actions.WriteCheckStatus(check, wire, result, told)
             return
         self.deadlines.append(min(so_far.waiting.values()))
-        due = (self.world.check_written or check.start or self.world.now) + self.world.patience.progress
+        due = (self.world.check_written or self._since()) + self.world.patience.progress
         if self.world.now < due:
             self.deadlines.append(due)
             return

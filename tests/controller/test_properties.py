@@ -1,6 +1,7 @@
 """The controller's end state depends neither on crashes, nor on order, nor on repetition."""
 
 from cluster_model import ClusterModel
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -85,7 +86,7 @@ def state(cluster: ClusterModel) -> object:
 CALM = story(())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=4).map(tuple))
 def test_a_crash_after_any_write_changes_nothing(crashes: tuple[int, ...]):
     cluster, states = story(crashes)
@@ -264,6 +265,9 @@ class Histories(RuleBasedStateMachine):
 
 
 Histories.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(120),
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 TestHistories = Histories.TestCase

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cluster_model import ClusterModel
+from examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +117,7 @@ BEFALLS = st.tuples(st.lists(st.integers(0, 6), max_size=2), st.booleans(), st.i
 """Writes after which the controller is killed; whether another one acts late; which of its writes is lost."""
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(80), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(EVENTS, BEFALLS), min_size=1, max_size=8))
 @example([(("enabled", True), ([], False, 0)), (("kubelet", "a", "v1.38.0"), ([1], True, 0))])
 def test_each_trigger_makes_one_check(history: list[tuple[Event, tuple[list[int], bool, int]]]):
@@ -176,7 +177,7 @@ def end(order: list[Event], looks: list[int]) -> tuple[object, list[str]]:
 ONE_BY_ONE, _ = end(TOGETHER, [0] * len(TOGETHER))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.permutations(TOGETHER),
     st.lists(st.integers(0, 3), min_size=len(TOGETHER), max_size=len(TOGETHER)),
