@@ -17,6 +17,7 @@ from story import Story
 from waiting import until
 
 ROOT = Path(__file__).parents[2]
+LOGS = ROOT / "build" / "e2e-logs"
 OWN_IMAGE = "registry.example/vm-preflight:0.1.0"
 """What the image is called on our own nodes, where it lies already: there is no such registry."""
 STORY = pytest.StashKey[Story]()
@@ -100,7 +101,10 @@ def _cannot(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def bed(
-    pytestconfig: pytest.Config, story: Story, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    pytestconfig: pytest.Config,
+    story: Story,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[EndToEnd]:
     """The cluster, without anything of ours in it."""
     given = pytestconfig.option.cluster
@@ -123,13 +127,16 @@ def bed(
     except toolchain.ToolMissingError as error:
         _cannot(str(error))
     story.title("A cluster on this machine.")
+    with story.measure(f"nothing → {NODES} nodes Ready"):
+        cluster.start()
     try:
-        with story.measure(f"nothing → {NODES} nodes Ready"):
-            cluster.start()
         with story.step(f"{archives[-1].name} is on every node, as {OWN_IMAGE}"):
             cluster.load_image(archives[-1], OWN_IMAGE)
         yield EndToEnd(cluster.kubectl, cluster.kubeconfig, OWN_IMAGE, cluster)
     finally:
+        if request.session.testsfailed:
+            cluster.keep_logs(LOGS)
+            story.say(f"the logs of kubelets, containerds and control plane are kept in {LOGS}")
         cluster.stop()
 
 

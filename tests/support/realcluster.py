@@ -37,7 +37,7 @@ PREFIX = "vm-preflight-cluster-"
 CNI = ("bridge", "host-local", "loopback")
 NEEDS = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "openssl": "openssl"}
 """Programs that are the machine's own, with their Debian packages."""
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 def why_not() -> str:
@@ -100,6 +100,8 @@ class RealCluster:
         """
         self.directory, self._lock = _own_directory()
         self.kubeconfig = self.directory / "admin.kubeconfig"
+        path = f"{self.directory / 'programs'}:/usr/sbin:/usr/bin:/sbin:/bin"
+        self._control_plane = Machine("control-plane", self.directory / "control-plane", {}, path=path)
         try:
             self._link_programs()
             self._start_control_plane()
@@ -120,6 +122,12 @@ class RealCluster:
         self._control_plane.off()
         _remove(self.directory)
         self._lock.close()
+
+    def keep_logs(self, directory: Path) -> None:
+        """Copies the logs of every part to a directory, which is made anew."""
+        shutil.rmtree(directory, ignore_errors=True)
+        for one in (self._control_plane, *(node.machine for node in self.nodes.values())):
+            shutil.copytree(one.directory, directory / one.name)
 
     def node(self, name: str) -> Node:
         """One of its nodes."""
@@ -164,8 +172,7 @@ class RealCluster:
 
     def _start_control_plane(self) -> None:
         programs, logs = self.directory / "programs", self.directory / "control-plane"
-        path = f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin"
-        self._control_plane = plane = Machine("control-plane", logs, {}, path=path)
+        plane = self._control_plane
         authority = Authority(self.directory / "pki")
         names = "kubernetes kubernetes.default kubernetes.default.svc kubernetes.default.svc.cluster.local"
         serves = [f"IP:{one}" for one in (LOOPBACK, API_ADDRESS, SERVICE_ADDRESS)]
