@@ -54,7 +54,8 @@ class ApiServerVersion:
         now = self._now()
         often = changed or bool(self._trouble)
         every = min(self._every, self._quiet / OFTEN) if often else self._every
-        if self._asked is not None and self._asked <= now < self._asked + every:
+        asked = self._asked  # which another thread may take away
+        if asked is not None and asked <= now < asked + every:
             return self._version
         self._asked = now
         try:
