@@ -71,4 +71,5 @@ def _bases(base: str, runtime: str, architecture: str) -> tuple[str, str]:
     if base:
         raise FailedError(f"{base} cannot be pulled: {why}")
     print(f"{wanted} cannot be pulled: {why}\nDebian's own Python stands in for it.", file=sys.stderr)
-    return standin.bases(architecture)
+    builds, runs = standin.bases(architecture)
+    return builds, runtime or runs
