@@ -186,3 +186,15 @@ def spec_body(
         },
         "spec": spec,
     }
+
+
+def spec_patch(body: Mapping[str, object]) -> dict[str, object]:
+    """Returns the merge patch that makes a spec what `spec_body` has, whoever else wrote into it.
+
+    Applying leaves what another field manager owns: a run that we do not ask for, names in a list of ours.
+    """
+    spec = shapes.mapping(body, "spec")
+    run = shapes.mapping(spec, "run")
+    return {
+        "spec": {"kubeletVersion": None, **spec, "run": {"deadline": None, **run} if run else None},
+    }

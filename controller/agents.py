@@ -55,11 +55,12 @@ def questions(
         begins = upgrades.begins(running, taking_part, preflight)
         version = upgrades.noted(node, preflight, begins=begins, watched=watched)
         asked = Asked(node.skipped, features.use_emulation, features.ignored_checks, version, run)
-        if preflight is None or asked != _asked(preflight):
+        if preflight is None or asked != asked_of(preflight):
             yield AskNode(node, asked, preflight.resource_version if preflight is not None else "")
 
 
-def _asked(preflight: NodePreflight) -> Asked:
+def asked_of(preflight: NodePreflight) -> Asked:
+    """Returns what a NodePreflight asks its agent."""
     return Asked(
         preflight.skip,
         preflight.use_emulation,

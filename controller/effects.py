@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from cluster import shapes
+from cluster import node_preflight, shapes
 from cluster.events import EventRecorder, reference
 from cluster.node_preflight import NodePreflight
 from cluster.resources import (
@@ -27,6 +27,7 @@ from cluster.resources import (
 from cluster.transport import ApiError, Client
 from controller import actions
 from controller.actions import Action, Announcement
+from controller.agents import asked_of
 from controller.caches import Cache
 from controller.metrics import Metrics
 from controller.objects import Check, DaemonSet, Meta, Node, NodeCondition, Runtime, WireObject
@@ -112,7 +113,10 @@ class Effects:
                 )
                 self._checks.deleted(f"{self._namespace}/{check.name}", check)
             case actions.AskNode(node):
-                wire = self._client.apply(NODE_PREFLIGHTS.path(node.name), action.body())
+                path, body = NODE_PREFLIGHTS.path(node.name), action.body()
+                wire = self._client.apply(path, body)
+                if asked_of(node_preflight.from_object(wire)) != action.asked:
+                    wire = self._client.patch(path, node_preflight.spec_patch(body))
                 self._preflights.wrote(wire)
             case actions.DeleteNodePreflight(preflight):
                 self._client.delete_exactly(NODE_PREFLIGHTS.path(preflight.name), uid=preflight.uid)

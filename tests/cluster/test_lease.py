@@ -310,3 +310,13 @@ def test_candidates_do_not_come_in_step(server, time, stop) -> None:
         draw=lambda: next(draws, 0),
     ).run(lambda: None, stop)
     assert tried == pytest.approx([1000.0, 1002.0, 1005.2, 1009.6])
+
+
+def test_a_record_that_asks_for_years_is_waited_for_no_longer_than_a_minute(
+    server, election, time, stop
+) -> None:
+    server.write(holderIdentity="nobody", leaseDurationSeconds=2147483647, renewTime="9998-01-01T00:00:00Z")
+    led: list[float] = []
+    time.at(120.0, stop.set)
+    election.run(lambda: led.append(time.seconds), stop)
+    assert 1060.0 <= led[0] <= 1064.0

@@ -477,3 +477,14 @@ def test_https_through_a_proxy_asks_for_a_tunnel() -> None:
     assert (request.method, request.path) == ("CONNECT", "api.example:6443")
     assert request.headers["proxy-authorization"] == "Basic bWU6cHc="
     assert caught.value.reason == "Unreachable"
+
+
+def test_a_client_that_may_write_no_more_reads_only() -> None:
+    with FaultyAPI([OK, OK, OK]) as server:
+        holds = [True, False]
+        fenced = client_of(server).limited(may_write=lambda: holds.pop(0))
+        fenced.create("/p", {"a": 1})
+        with pytest.raises(ApiError, match="Fenced: another process may be at work in our place"):
+            fenced.limited(timeout=1.0).create("/p", {"a": 1})
+        fenced.get("/p")
+    assert [request.method for request in server.requests] == ["POST", "GET"]

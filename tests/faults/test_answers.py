@@ -28,13 +28,6 @@ REFUSALS: tuple[Fault, ...] = (
 )
 
 
-@pytest.fixture
-def proxy(lab: ControllerLab) -> Iterator[FaultyProxy]:
-    """A proxy through which the lab's controller speaks, and its agents do not."""
-    with FaultyProxy(lab.plane) as made:
-        yield made
-
-
 class Spoiler:
     """A rule that spoils each different write once.
 

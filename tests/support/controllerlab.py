@@ -41,6 +41,8 @@ from daemon.address import Address
 
 MANIFEST = Path(__file__).parents[2] / "deploy" / "daemonset.yaml"
 IMAGE = "registry.example/vm-preflight:test"
+AGAIN_SECONDS = 0.2
+"""After an answer that an API server did not take that is away."""
 Wire = Mapping[str, object]
 
 
@@ -85,18 +87,25 @@ class Agents:
         self._changed.set()
 
     def _run(self) -> None:
-        done: set[tuple[str, str]] = set()
+        done: dict[str, str] = {}  # answers that the cache does not show yet
         while not self._stop.is_set():
             self._changed.wait()
             self._changed.clear()
             for preflight in self._informer.items().values():
                 run = preflight.pending
-                if run is None or preflight.name in self.silent or (preflight.uid, run.id) in done:
+                if run is None:
+                    done.pop(preflight.uid, None)
                     continue
-                done.add((preflight.uid, run.id))
-                self._answer(preflight, run.id, run.check)
+                if preflight.name in self.silent or done.get(preflight.uid) == run.id:
+                    continue
+                if self._answer(preflight, run.id, run.check):
+                    done[preflight.uid] = run.id
+                else:
+                    self._stop.wait(AGAIN_SECONDS)
+                    self._changed.set()
 
-    def _answer(self, preflight: NodePreflight, run: str, check: str) -> None:
+    def _answer(self, preflight: NodePreflight, run: str, check: str) -> bool:
+        """Answers, and returns False where the API server did not take it."""
         passed = preflight.name not in self.failing
         cpu: Wire = {
             "checkName": "CPU",
@@ -118,10 +127,14 @@ class Agents:
         try:
             path = NODE_PREFLIGHTS.path(preflight.name, subresource="status")
             self._client.patch(path, {"status": status.to_dict()})
-            self.answered.append((check, preflight.name))
         except ApiError as error:
+            if error.status == 0 or error.status >= 500:
+                return False
             if not error.not_found:  # else the node went meanwhile
                 raise
+        else:
+            self.answered.append((check, preflight.name))
+        return True
 
 
 class ControllerLab:

@@ -4,17 +4,19 @@ No kubelet, no scheduler, no root, no openssl: kube-apiserver makes its own serv
 also sign and verify the tokens of service accounts. Each control plane has its own ports and state directory.
 """
 
+import contextlib
 import csv
 import http.client
 import json
 import secrets
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -151,6 +153,26 @@ class ControlPlane:
         """Ends the API server alone, at once, as a crash would."""
         self._kill("kube-apiserver")
 
+    def restart_etcd(self) -> None:
+        """Ends etcd alone, at once, as a crash would, and starts it again on the same port and data.
+
+        Raises:
+            ControlPlaneError: The API server was not ready with it in time.
+        """
+        self._kill("etcd")
+        self._start_etcd()
+        self._wait("kube-apiserver", self._ready)
+
+    @contextlib.contextmanager
+    def etcd_stopped(self) -> Iterator[None]:
+        """Stops etcd, as a disk does that does not answer, and lets it go on afterwards."""
+        self._processes["etcd"].send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._processes["etcd"].send_signal(signal.SIGCONT)
+            self._wait("kube-apiserver", self._ready)
+
     def kubectl(
         self, *arguments: str | Path, stdin: str | None = None, kubeconfig: Path | None = None
     ) -> str:
@@ -244,15 +266,16 @@ class ControlPlane:
             raise ControlPlaneError(f"token of {namespace}/{service_account}: {answer.get('message')}")
         return str(made["token"])
 
-    def kubeconfig_for_token(self, token: str, *, name: str | None = None) -> Path:
+    def kubeconfig_for_token(self, token: str, *, name: str | None = None, server: str = "") -> Path:
         """Writes a kubeconfig for whoever has this token.
 
         Args:
             token: The bearer token.
             name: The file's name without its ending; a random one when None.
+            server: Another URL than the API server's own, such as a proxy's.
         """
         path = self.directory / f"{name or secrets.token_hex(8)}.kubeconfig"
-        write_kubeconfig(path, server=self.server, authority=self.ca_file, user={"token": token})
+        write_kubeconfig(path, server=server or self.server, authority=self.ca_file, user={"token": token})
         return path
 
     def apply_deploy(self) -> str:

@@ -107,8 +107,8 @@ class Exchange:
             if self._proxy.over.is_set() or event.wait(0.05):
                 return
 
-    def watch(self) -> None:
-        """Passes a watch on, event by event."""
+    def watch(self, *, without: bytes = b"") -> None:
+        """Passes a watch on, event by event, but for those that contain ``without``."""
         connection = self._proxy.connect()
         try:
             self._send(connection)
@@ -117,7 +117,7 @@ class Exchange:
             if answer.status != 200:
                 self.answer(answer.status, dict(answer.getheaders()), answer.read())
                 return
-            stream = Watch(self.call, self._client, server)
+            stream = Watch(self.call, self._client, server, without)
             self._proxy.opened(stream)
             try:
                 stream.run(answer)
@@ -192,8 +192,9 @@ class Watch:
         frozen: Nothing is passed on any more, and nobody is told: a half-open connection.
     """
 
-    def __init__(self, call: Call, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, call: Call, client: socket.socket, server: socket.socket, without: bytes) -> None:
         self.call = call
+        self._without = without
         self.frozen = threading.Event()
         self._client = client
         self._server = server
@@ -205,7 +206,8 @@ class Watch:
         head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
         self._client.sendall(head.encode())
         while line := answer.readline():
-            self.send(line)
+            if not self._without or self._without not in line:
+                self.send(line)
         with self._lock:
             if self._ended:
                 raise ConnectionResetError

@@ -180,7 +180,9 @@ class Witness:
         generation = shapes.number(runtime, "metadata", "generation")
         last = shapes.mapping(summary, "lastCompleted")
         passed = shapes.at(newest, "status", "pass")
-        under = shapes.at(newest, "status", "enabledGeneration") == status.get("enabledGeneration")
+        under = last.get("name") == _name(newest) or (
+            shapes.at(newest, "status", "enabledGeneration") == status.get("enabledGeneration")
+        )
         verdict = passed if enabled and under else None
         claims: list[tuple[str, object, object]] = [
             ("status.enabled", status.get("enabled"), enabled),
@@ -205,12 +207,16 @@ class Witness:
         nodes = {_name(one): one for one in self._list(NODES)} if enabled else {}
         preflights = {_name(one): node_preflight.from_object(one) for one in self._list(NODE_PREFLIGHTS)}
         yield "NodePreflights", sorted(preflights), sorted(nodes)
+        spec = shapes.mapping(self._lab.runtime(), "spec")
+        ignored = sorted(shapes.words(spec, "preflight", "ignoredChecks"))
+        wanted = (shapes.flag(spec, "useEmulation"), ignored)
         for name in preflights.keys() & nodes.keys():
             preflight, node = preflights[name], nodes[name]
             skipped = SKIP_LABEL in shapes.mapping(node, "metadata", "labels")
             yield f"the owner of {name}", preflight.node_uid, shapes.text(node, "metadata", "uid")
             yield f"{name}'s spec.skip", preflight.skip, skipped
             yield f"{name}'s unanswered run", preflight.pending, None
+            yield f"{name}'s spec.config", (preflight.use_emulation, list(preflight.ignored_checks)), wanted
 
     def gate_is_open(self) -> bool:
         """Tells whether a virtual machine could be created, by asking the API server."""

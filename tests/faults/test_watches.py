@@ -1,0 +1,161 @@
+"""Watches that are cut, fall silent, or whose place is lost, while a check runs: the controller's."""
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from controllerlab import ControllerLab
+from faultyproxy import GONE, Call, Fault, FaultyProxy, Watch, status
+from waiting import until
+from witness import Expected, Witness
+
+from cluster import shapes
+from cluster.informer import Informer
+from cluster.resources import NODE_PREFLIGHTS
+from cluster.transport import Client
+from controller.silence import Patience
+
+PLURALS = {"vmruntimes", "vmruntimepreflightchecks", "nodepreflights", "daemonsets", "nodes", "pods"}
+SILENCE_SECONDS = 3.0
+"""Patience with a silent watch, in place of 90 s: the API server's bookmarks come every minute."""
+
+
+@pytest.fixture
+def running(lab: ControllerLab, proxy: FaultyProxy) -> ControllerLab:
+    """A check runs; one node has answered, the other has not."""
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.agents.silent = {"w2"}
+    lab.start(client=Client(lab.credentials(proxy.url)))
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: "w1" in {node for _, node in lab.agents.answered}, "half of the nodes answered")
+    assert {watch.call.path.split("/")[-1] for watch in proxy.watches()} == PLURALS
+    return lab
+
+
+def freeze(watch: Watch) -> None:
+    watch.frozen.set()
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [Watch.reset, Watch.cut, lambda watch: watch.fail(GONE), lambda watch: watch.fail(b"]junk[\n"), freeze],
+    ids=["reset", "cut", "gone", "junk", "half-open"],
+)
+def test_every_watch_is_spoilt_in_the_middle_of_a_run(
+    running: ControllerLab,
+    witness: Witness,
+    proxy: FaultyProxy,
+    spoil: Callable[[Watch], None],
+):
+    spoilt = proxy.watches()
+    for watch in spoilt:
+        spoil(watch)
+    running.agents.speak("w2")
+    until(lambda: any(node == "w2" for _, node in running.agents.answered), "the answer", seconds=60)
+    if spoil is freeze:  # found out after a minute and a half; TCP finds a dead peer out after one
+        for watch in spoilt:
+            watch.reset()
+    running.verdict(passed=True, seconds=60)
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Informers that give a silent stream up after seconds."""
+    defaults = Informer.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "read_timeout", SILENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_half_open_watches_are_given_up_by_themselves(
+    running: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    for watch in proxy.watches():
+        watch.frozen.set()
+    running.agents.speak("w2")
+    running.verdict(passed=True, seconds=60)
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    """The deadline comes long before the silence is noticed: the controller asks before it judges."""
+    lab.add_node("w1")
+    lab.agents.silent = {"w1"}
+    patience = Patience(answer=timedelta(seconds=4), rollout=timedelta(seconds=4))
+    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: "w1" in lab.names(NODE_PREFLIGHTS), "the node is asked", seconds=60)
+    for watch in proxy.watches(NODE_PREFLIGHTS.plural):
+        watch.frozen.set()
+    lab.agents.speak("w1")
+    lab.verdict(passed=True, seconds=60)
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+def test_a_place_that_is_lost_while_nobody_listens(
+    running: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    """410 as the status of the answer to a watch, and to the next page of a list."""
+    gone = threading.Semaphore(0)
+
+    def rule(call: Call) -> Fault | None:
+        resumes = call.watches and call.query.get("resourceVersion") not in ("", "0") and call not in listed
+        if not (resumes or call.query.get("continue")):
+            return None
+        listed.append(call)
+        gone.release()
+        return status(410, "Expired") if len(listed) <= len(PLURALS) else None
+
+    listed: list[Call] = []
+    proxy.rules = [rule]
+    for watch in proxy.watches():
+        watch.reset()
+    for _ in PLURALS:
+        assert gone.acquire(timeout=60)
+    running.agents.speak("w2")
+    running.verdict(passed=True, seconds=60)
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+def test_what_the_controller_keeps_is_bounded(running: ControllerLab, proxy: FaultyProxy):
+    """Of namespaced kinds its own namespace alone, of DaemonSets one; of objects what decisions need."""
+    listed = {
+        (call.path, call.query.get("fieldSelector", "")) for call in proxy.calls if "limit" in call.query
+    }
+    assert listed == {
+        ("/apis/vm.cluster.gke.io/v1/vmruntimes", ""),
+        ("/apis/vm.cluster.gke.io/v1/namespaces/vm-system/vmruntimepreflightchecks", ""),
+        ("/apis/kubevm.io/v1alpha1/nodepreflights", ""),
+        ("/apis/apps/v1/namespaces/vm-system/daemonsets", "metadata.name=vm-preflight-agent"),
+        ("/api/v1/nodes", ""),
+        ("/api/v1/namespaces/vm-system/pods", ""),
+    }
+    assert shapes.text(running.summary(), "preflightCheckName")
+
+
+def test_bookmarks_are_not_needed(lab: ControllerLab, witness: Witness, proxy: FaultyProxy):
+    """An API server that sends none: a watch is resumed from its last event."""
+
+    def rule(call: Call) -> Fault | None:
+        if not call.watches:
+            return None
+        return lambda exchange: exchange.watch(without=b'"type":"BOOKMARK"')
+
+    proxy.rules = [rule]
+    lab.add_node("w1")
+    lab.start(client=Client(lab.credentials(proxy.url)))
+    lab.installed()
+    lab.enable()
+    lab.verdict(passed=True, seconds=60)
+    for watch in proxy.watches():
+        watch.reset()
+    lab.ask("after")
+    lab.until(lambda: lab.check("after").get("pass") is True, "the next verdict", seconds=60)
+    witness.judge(Expected("Enabled", passed=True), Expected("Requested", passed=True), enabled=True)
