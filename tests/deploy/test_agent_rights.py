@@ -219,6 +219,7 @@ def test_the_token_of_a_deleted_pod_is_worth_nothing(agent: Agent) -> None:
 
     agent.plane.request("DELETE", f"{PODS}/goes?gracePeriodSeconds=0")
 
+    # the API server remembers for ten seconds that a token was good
     until(lambda: gone.tries("GET", preflight(NODE))[0] == 401, "its end")
     assert gone.tries("PATCH", f"{preflight(NODE)}/status", ANSWER)[0] == 401
 
