@@ -92,6 +92,26 @@ def test_a_device_of_one_node(own: RealCluster) -> None:
     assert first.run(["stat", "--format=%t:%T", "/dev/kvm"]) == "a:e8\n"
 
 
+def test_a_node_joins_and_leaves(enabled: EndToEnd, own: RealCluster, story: Story) -> None:
+    """A node joins: it gets its agent and a verdict of its own without a check of all; it leaves again."""
+    known = enabled.names_of_checks()
+    with story.measure("nothing → a further node Ready"):
+        joined = own.add_node().name
+    try:
+        with story.measure("further node Ready → its verdict"):
+            until(
+                lambda: enabled.node_preflight(joined).get("status", {}).get("passed"),
+                f"{joined} passes",
+                seconds=SECONDS,
+            )
+        assert enabled.names_of_checks() == known
+    finally:
+        own.remove_node(joined)
+    with story.step(f"{joined} deleted: its NodePreflight goes"):
+        until(lambda: not enabled.node_preflight(joined), f"{joined} is forgotten", seconds=SECONDS)
+    assert enabled.names_of_checks() == known
+
+
 @pytest.mark.timeout(900)
 def test_a_kubelet_is_upgraded(enabled: EndToEnd, own: RealCluster, story: Story) -> None:
     """A kubelet goes over to a newer version: after a minute of quiet the nodes are checked anew."""

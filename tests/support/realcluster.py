@@ -140,6 +140,17 @@ class RealCluster:
         node.start(self._images)
         return node
 
+    def remove_node(self, name: str) -> None:
+        """Takes a node out of the cluster in due order, and switches it off."""
+        # the pods of a node that is gone stay for a minute (podgc), and their namespace with them
+        self.kubectl("taint", "node", name, "leaving=:NoExecute")
+        there = ("pods", "-A", f"--field-selector=spec.nodeName={name}")
+        waiting.until(
+            lambda: not self.kubectl.get(*there)["items"], f"{name} has no pods", seconds=START_SECONDS
+        )
+        self.kubectl("delete", "node", name)
+        self.nodes.pop(name).stop()
+
     def start_node(self, name: str) -> None:
         """Starts a node again that was stopped."""
         self.nodes[name].start(self._images)

@@ -4,6 +4,7 @@ It has its own /dev, /run, /var/lib and /var/log, its own network and processes;
 the rest of the file system are this machine's.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -177,6 +178,10 @@ class Node:
 
     def stop(self) -> None:
         """Switches the node off as a power cut does; its disk stays."""
+        if self.machine.pid:
+            with contextlib.suppress(MachineError):  # not wired yet
+                # the kernel would take it away later, perhaps after the node is back and wired anew
+                self._site.control_plane.ip(f"link delete {self.name}")
         self.machine.off()
 
     def run(self, arguments: list[str]) -> str:
