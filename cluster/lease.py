@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 MAX_DURATION = 60
 """Seconds: a record that asks for more, as one that was edited by hand may, is waited for no longer."""
+MOST_TRANSITIONS = 2**31
+"""The API server takes 32 bits: after an edit by hand nobody could lead any more, so counting begins anew."""
 RELEASE_TIMEOUT = 1.0
 """Seconds for giving the lease back: the process has two to end."""
 
@@ -98,7 +100,7 @@ def claim(record: Record | None, identity: str, *, duration: int, moment: str) -
         duration=duration,
         acquired=record.acquired if record and ours and record.acquired else moment,
         renewed=moment,
-        transitions=record.transitions + (0 if ours else 1) if record else 0,
+        transitions=(record.transitions + (0 if ours else 1)) % MOST_TRANSITIONS if record else 0,
     )
 
 

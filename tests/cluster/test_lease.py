@@ -21,6 +21,7 @@ THEN = "2020-01-01T00:00:00.000000Z"
         (Record("me", 15, "", THEN, 3), Record("me", 15, NOW, NOW, 3)),
         (Record("you", 15, THEN, THEN, 3), Record("me", 15, NOW, NOW, 4)),
         (Record("", 1, THEN, THEN, 3), Record("me", 15, NOW, NOW, 4)),
+        (Record("you", 15, THEN, THEN, 2**31 - 1), Record("me", 15, NOW, NOW, 0)),
     ],
 )
 def test_claim(record: Record | None, expected: Record) -> None:

@@ -95,7 +95,7 @@ FAR_AHEAD = "9998-01-01T00:00:00.000000Z"
 JUNK: dict[str, dict[str, object]] = {
     "holder": {"holderIdentity": "nobody", "leaseDurationSeconds": 1},
     "far ahead": {"holderIdentity": "nobody", "leaseDurationSeconds": 3, "renewTime": FAR_AHEAD},
-    "transitions": {"leaseTransitions": 2147483646},
+    "transitions": {"holderIdentity": "nobody", "leaseDurationSeconds": 1, "leaseTransitions": 2**31 - 1},
     "strategy": {"strategy": "OldestEmulationVersion", "preferredHolder": "nobody"},
     "nothing": {"holderIdentity": None, "leaseDurationSeconds": None, "renewTime": None},
 }
