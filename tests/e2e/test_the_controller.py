@@ -104,16 +104,16 @@ def two(enabled: EndToEnd) -> Iterator[EndToEnd]:
 
 
 def test_a_hot_standby(two: EndToEnd, story: Story) -> None:
-    """Two controllers: the pod that leads is deleted, the other leads, and gives the next verdict."""
+    """Two controllers: the pod that leads is deleted, another leads, and gives the next verdict."""
     leader = holder(two)
     [standby] = [name for name in ready_controllers(two) if name != leader]
     on = {pod["metadata"]["name"]: pod["spec"]["nodeName"] for pod in two.pods("controller")}
     story.say(f"{leader} on {on[leader]} leads, {standby} on {on[standby]} stands by")
-    with story.measure("leader's pod deleted → the standby leads"):
+    with story.measure("leader's pod deleted → another leads"):
         two.kubectl("delete", "pod", leader, "-n", NAMESPACE, "--wait=false")
         until(lambda: holder(two) not in ("", leader), "another pod leads", seconds=SECONDS)
+    # it released its Lease: whoever looks first has it, the standby or the pod that was made in its place
     story.say(f"{leader} → {holder(two)}")
-    assert holder(two) == standby
     passes(two)
 
 
