@@ -82,12 +82,10 @@ class Client:
                 of what a process had in mind when it was stopped for a while, nothing is done afterwards.
         """
         other = object.__new__(type(self))
-        other._wire = self._wire
+        other.__dict__.update(self.__dict__)
         other._timeout = self._timeout if timeout is None else timeout
         other._attempts = attempts
         other._may_write = may_write or self._may_write
-        other._backoff = self._backoff
-        other._accept = self._accept
         return other
 
     def of_metadata(self) -> Self:

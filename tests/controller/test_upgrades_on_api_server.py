@@ -2,12 +2,13 @@
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from controllerlab import ControllerLab
 from mortal import Writes, mortal
+from tapped import Call, Tapped
 
 from cluster import shapes
 from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS
@@ -64,24 +65,15 @@ def test_a_kubelet_that_is_upgraded_asks_for_one_check(checked: ControllerLab):
 def with_versions(credentials: Credentials, versions: Iterator[str], asked: threading.Semaphore) -> Client:
     """A client that hears these versions of the API server."""
 
-    class Versioned(Client):
-        def _call(
-            self,
-            method: str,
-            path: str,
-            *,
-            params: Mapping[str, str] | None = None,
-            body: Mapping[str, object] | None = None,
-            content_type: str = "application/json",
-        ) -> Object:
-            answer = super()._call(method, path, params=params, body=body, content_type=content_type)
-            if path == VERSION_PATH:
-                assert shapes.text(answer, "gitVersion").startswith("v1.")
-                asked.release()
-                return {**answer, "gitVersion": next(versions)}
-            return answer
+    def tap(call: Call, send: Callable[[], Object]) -> Object:
+        answer = send()
+        if call.path == VERSION_PATH:
+            assert shapes.text(answer, "gitVersion").startswith("v1.")
+            asked.release()
+            return {**answer, "gitVersion": next(versions)}
+        return answer
 
-    return Versioned(credentials)
+    return Tapped(credentials, tap)
 
 
 def test_an_api_server_that_is_upgraded_asks_for_one_check_once_all_answer_alike(checked: ControllerLab):

@@ -6,12 +6,13 @@ leaves on its way is carried out when its successor has gone on: the API server 
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from types import TracebackType
 from typing import Self
 
 from controllerlab import ControllerLab
+from tapped import Call, Tapped
 
 from cluster import shapes
 from cluster.transport import ApiError, Client, Object
@@ -69,7 +70,7 @@ class Lives:
         self._credentials = lab.credentials()
         self._lock = threading.Lock()
         self._writes = 0
-        self._late: list[tuple[int, Object]] = []
+        self._late: list[tuple[int, Call]] = []
         self._died = threading.Event()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lives", daemon=True)
@@ -98,9 +99,9 @@ class Lives:
         with_rights = Client(self._credentials)
         for one in due:
             try:
-                with_rights._call(**one)  # type: ignore[arg-type]  # as they were given
+                one.carry_out(with_rights)
             except ApiError as error:
-                self.refused.append(f"{one['method']} {one['path']}: {error.status} {error.reason}")
+                self.refused.append(f"{one.method} {one.path}: {error.status} {error.reason}")
         with_rights.close()
 
     def _keep(self) -> None:
@@ -110,45 +111,35 @@ class Lives:
             self._died.wait()
             self._lab.stop()
 
-    def _meets(self, method: str, path: str, body: Wire | None) -> bool:
+    def _meets(self, write: Call) -> bool:
         """Tells whether a write is one that was not met before."""
-        name = step(method, path, body)
+        name = step(write.method, write.path, write.body)
         with self._lock:
-            if name in self.steps or path.endswith("/events") != self._at_events:
+            if name in self.steps or write.path.endswith("/events") != self._at_events:
                 return False
             self.steps.append(name)
             return True
 
     def _born(self) -> Client:
-        lives, dead = self, threading.Event()
+        dead = threading.Event()
 
-        class Mortal(Client):
-            def _call(
-                self,
-                method: str,
-                path: str,
-                *,
-                params: Mapping[str, str] | None = None,
-                body: Mapping[str, object] | None = None,
-                content_type: str = "application/json",
-            ) -> Object:
-                if dead.is_set():
-                    raise SystemExit
-                if method == "GET":
-                    return super()._call(method, path, params=params)
-                fatal = lives._meets(method, path, body)
-                if fatal and lives._fate is not Fate.AFTER:
-                    call = {"path": path, "params": params, "body": body, "content_type": content_type}
-                    lives._die(dead, {"method": method, **call})
-                answer = super()._call(method, path, params=params, body=body, content_type=content_type)
-                if fatal:
-                    lives._die(dead)
-                lives._count()
-                return answer
+        def tap(call: Call, send: Callable[[], Object]) -> Object:
+            if dead.is_set():
+                raise SystemExit
+            if call.method == "GET":
+                return send()
+            fatal = self._meets(call)
+            if fatal and self._fate is not Fate.AFTER:
+                self._die(dead, call)
+            answer = send()
+            if fatal:
+                self._die(dead)
+            self._count()
+            return answer
 
-        return Mortal(self._credentials)
+        return Tapped(self._credentials, tap)
 
-    def _die(self, dead: threading.Event, late: Object | None = None) -> None:
+    def _die(self, dead: threading.Event, late: Call | None = None) -> None:
         dead.set()
         if late is not None and self._fate in (Fate.LATE, Fate.VERY_LATE):
             with self._lock:

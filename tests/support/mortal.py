@@ -1,7 +1,9 @@
 """A client that kills the controller's loop at one of its writes, as SIGKILL would."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
+
+from tapped import Call, Tapped
 
 from cluster.transport import Client, Credentials, Object
 
@@ -23,25 +25,16 @@ class Writes:
 def mortal(credentials: Credentials, writes: Writes) -> Client:
     """A client whose n-th write kills its thread: before it is sent, or before its answer arrives."""
 
-    class Mortal(Client):
-        def _call(
-            self,
-            method: str,
-            path: str,
-            *,
-            params: Mapping[str, str] | None = None,
-            body: Mapping[str, object] | None = None,
-            content_type: str = "application/json",
-        ) -> Object:
-            fatal = False
-            if method != "GET":
-                fatal = writes.count == writes.fatal
-                writes.count += 1
-            if fatal and not writes.after:
-                writes.kill()
-            answer = super()._call(method, path, params=params, body=body, content_type=content_type)
-            if fatal:
-                writes.kill()
-            return answer
+    def tap(call: Call, send: Callable[[], Object]) -> Object:
+        fatal = False
+        if call.method != "GET":
+            fatal = writes.count == writes.fatal
+            writes.count += 1
+        if fatal and not writes.after:
+            writes.kill()
+        answer = send()
+        if fatal:
+            writes.kill()
+        return answer
 
-    return Mortal(credentials)
+    return Tapped(credentials, tap)
