@@ -18,6 +18,7 @@ from cluster.transport import ApiError, Client
 from controller import page
 from controller.effects import Effects
 from controller.fanout import server_is_away
+from controller.lookout import Lookout
 from controller.metrics import Metrics
 from controller.observe import Observed
 from controller.reconciler import Reconciler
@@ -183,16 +184,23 @@ class _Leader:
             namespace=self._namespace,
             now=_now,
         )
-        self._reconciler = Reconciler(
+        lookout = Lookout(
             self._client,
             observed=self._observed,
-            effects=effects,
             rollout=rollout,
             api_server_version=self._api_server_version,
-            metrics=self._metrics,
             namespace=self._namespace,
             patience=self._patience,
+            now=_now,
+        )
+        self._reconciler = Reconciler(
+            self._client,
+            lookout=lookout,
+            observed=self._observed,
+            effects=effects,
+            metrics=self._metrics,
             wake=self._wake,
+            patience=self._patience,
             now=_now,
         )
         self._reconciler.run(self._ended)

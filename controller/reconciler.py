@@ -9,33 +9,26 @@ import itertools
 import random
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from cluster.backoff import Backoff
-from cluster.resources import VM_RUNTIME_NAME
 from cluster.transport import ApiError, Client
-from controller import actions, runs, summary, vms
+from controller import actions, summary
 from controller.actions import Action
-from controller.decide import LOOK_AGAIN_FOR_VMS, decide
+from controller.decide import decide
 from controller.effects import Effects
 from controller.fanout import Fanout, server_is_away
+from controller.lookout import Lookout
 from controller.metrics import Metrics
-from controller.moments import Moments
-from controller.objects import Check, Runtime
 from controller.observe import Observed
 from controller.retries import Retries
-from controller.rollout import Rollout
-from controller.runs import Sight
 from controller.silence import Patience
 from controller.standing import state_of
-from controller.switch import VMs, gate_is_open, must_ask_for_vms
+from controller.switch import gate_is_open
 from controller.transitions import known_at_start, transitions, verdicts
-from controller.upgrades import Upgrade
-from controller.versions import ApiServerVersion
 from controller.world import Decision, World
 
 log = structlog.get_logger()
@@ -57,57 +50,38 @@ class Reconciler:
 
     Args:
         client: Calls to the API server.
+        lookout: Tells what is known.
         observed: Caches.
         effects: Does actions.
-        rollout: The agents' DaemonSet.
-        api_server_version: The API server's version.
         metrics: What is counted.
-        namespace: The namespace of the checks and the agents.
         wake: Set when something changed or the loop is to end.
         patience: How long nodes are waited for.
         now: The time of day.
-        clock: Monotonic seconds.
-        backoff: Delays after failures of one action.
-        new_id: Makes the unique part of a check's name.
     """
 
     def __init__(
         self,
         client: Client,
         *,
+        lookout: Lookout,
         observed: Observed,
         effects: Effects,
-        rollout: Rollout,
-        api_server_version: ApiServerVersion,
         metrics: Metrics,
-        namespace: str,
         wake: threading.Event,
-        patience: Patience | None = None,
-        now: Callable[[], datetime] = lambda: datetime.now(UTC),
-        clock: Callable[[], float] = time.monotonic,
-        backoff: Backoff | None = None,
-        new_id: Callable[[], uuid.UUID] = uuid.uuid4,
+        patience: Patience,
+        now: Callable[[], datetime],
     ) -> None:
-        self._client = client
+        self._lookout = lookout
         self._observed = observed
         self._effects = effects
-        self._rollout = rollout
-        self._api_server_version = api_server_version
         self._metrics = metrics
-        self._namespace = namespace
-        self._patience = patience or Patience()
+        self._patience = patience
         self._now = now
         self._fanout = Fanout(effects.do, client)
         self._retries = Retries(
-            backoff or Backoff(base=0.2, cap=30.0, random=random.random), clock, metrics.failed
+            Backoff(base=0.2, cap=30.0, random=random.random), time.monotonic, metrics.failed
         )
-        self._new_id = new_id
         self._wake = wake
-        self._moments = Moments(now, clock)
-        self._upgrade: Upgrade | None = None
-        self._sight: Sight | None = None
-        self._unseen = timedelta()
-        self._some_vms = ""
         self._verdicts: dict[str, bool] | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -143,9 +117,10 @@ class Reconciler:
         until = self._now() + self._patience.idle
         confirmed: frozenset[str] = frozenset()
         for _ in range(MAX_ROUNDS):
-            world = self.world()
+            world = self._lookout.world()
             decision = decide(world)
-            self._note(world, decision)
+            self._lookout.decided(decision)
+            self._publish(world, decision)
             self._retries.wanted(decision.actions)
             until = decision.look_again or until
             if not decision.given_up <= confirmed:
@@ -162,59 +137,6 @@ class Reconciler:
         due = [self._now() + timedelta(seconds=seconds) for seconds in self._retries.due()]
         return min(until, self._now() + self._patience.idle, *due)
 
-    def world(self) -> World:
-        """Puts together what is known now."""
-        runtime = self._observed.runtimes.items().get(VM_RUNTIME_NAME)
-        daemon_set = next(iter(self._observed.daemon_sets.items().values()), None)
-        found, told = self._virtual_machines(runtime)
-        checks = tuple(self._observed.checks.items().values())
-        current = runs.current(checks)
-        moments = self._moments
-        self._forget(runtime, current)
-        return World(
-            now=self._now(),
-            runtime=runtime,
-            checks=checks,
-            nodes=self._observed.nodes.items(),
-            preflights=self._observed.preflights.items(),
-            pods=self._observed.pods(),
-            api_server_version=self._api_server_version.look(changed=self._upgrade is not None),
-            upgrade=self._upgrade,
-            sight=self._sight_now(),
-            daemon_set=daemon_set,
-            manifest=self._rollout.look(daemon_set),
-            vms=found,
-            vms_told=told,
-            unserved_since=moments.get(_UNSERVED),
-            check_written=moments.get(f"{_WRITTEN}{current.meta.uid}") if current else None,
-            runtime_written=moments.get(f"{_WRITTEN}{runtime.meta.uid}") if runtime else None,
-            new_name=f"vmruntime-preflight-check-{self._new_id()}",
-            namespace=self._namespace,
-            patience=self._patience,
-        )
-
-    def _sight_now(self) -> Sight | None:
-        """Since when the running check is in sight, without the time since a look that saw no answers."""
-        blind = self._moments.get(_BLIND)
-        self._moments.forget(_BLIND)
-        if blind is not None:
-            self._unseen += self._now() - blind
-        if self._observed.blind:
-            self._moments.note(_BLIND)
-        return self._sight and Sight(self._sight.run, self._moments.first(_SIGHT) + self._unseen)
-
-    def _look_at(self, sight: Sight | None) -> None:
-        """Counts from now on for how long another check is in sight."""
-        if sight is None or self._sight is None or sight.run != self._sight.run:
-            self._moments.note(_SIGHT)
-            self._unseen = timedelta()
-        self._sight = sight
-
-    def _forget(self, runtime: Runtime | None, current: Check | None) -> None:
-        """Forgets when statuses were written that nobody asks for any more."""
-        written = {f"{_WRITTEN}{one.meta.uid}" for one in (runtime, current) if one is not None}
-        self._moments.forget_all_but({*written, _UNSERVED, _VMS, _SIGHT, _BLIND})
-
     def _confirm(self) -> bool:
         """Asks once more before nodes are given up; returns whether there was an answer.
 
@@ -227,19 +149,6 @@ class Reconciler:
             self._metrics.failed("NodePreflight")
             return False
         return True
-
-    def _virtual_machines(self, runtime: Runtime | None) -> tuple[VMs, str]:
-        """Looks for virtual machines where they matter; that some are left is not asked again at once."""
-        if runtime is None or not must_ask_for_vms(runtime):
-            self._some_vms = ""
-            return VMs.UNKNOWN, ""
-        asked = self._moments.get(_VMS)
-        if self._some_vms and asked is not None and self._now() - asked < LOOK_AGAIN_FOR_VMS:
-            return VMs.SOME, self._some_vms
-        found, told = vms.look(self._client)
-        self._moments.note(_VMS)
-        self._some_vms = told if found is VMs.SOME else ""
-        return found, told
 
     def _act(self, todo: Iterable[Action], stop: threading.Event) -> bool:
         """Does what is due; returns whether anything was written, so that looking again makes sense."""
@@ -255,25 +164,13 @@ class Reconciler:
                 self._retries.succeeded(action)
                 wrote = wrote or outcome
                 if outcome:
-                    self._note_write(action)
+                    self._lookout.wrote(action)
             if stop.is_set() or any(isinstance(one, ApiError) and server_is_away(one) for _, one in done):
                 return False
         return wrote
 
-    def _note_write(self, action: Action) -> None:
-        if isinstance(action, actions.WriteCheckStatus):
-            self._moments.note(f"{_WRITTEN}{action.check.meta.uid}")
-        elif isinstance(action, actions.WriteRuntimeStatus):
-            self._moments.note(f"{_WRITTEN}{action.runtime.meta.uid}")
-
-    def _note(self, world: World, decision: Decision) -> None:
-        """Keeps what the next look needs, and what people and Prometheus see."""
-        if decision.unserved:
-            self._moments.first(_UNSERVED)
-        else:
-            self._moments.forget(_UNSERVED)
-        self._upgrade = decision.upgrade
-        self._look_at(decision.sight)
+    def _publish(self, world: World, decision: Decision) -> None:
+        """Shows to Prometheus how things stand, and tells which nodes' verdicts have changed."""
         self._metrics.states(
             state_of(world.preflights.get(name), skipped=node.skipped)
             for name, node in decision.serving.items()
@@ -287,10 +184,6 @@ class Reconciler:
         for preflight, news in transitions(before, preflights):
             self._effects.tell_of_node(preflight.name, preflight.node_uid, news)
         self._verdicts = verdicts(before, preflights, {node.meta.uid for node in nodes})
-
-
-_WRITTEN, _UNSERVED, _VMS, _SIGHT, _BLIND = "written ", "unserved", "virtual machines", "sight", "blind"
-"""Names of moments; of the first an object's unique id follows."""
 
 
 def _group(action: Action) -> object:
