@@ -8,7 +8,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 PROJECT = Path(__file__).parents[1]
-_PREFIX = "org.opencontainers.image"
+PREFIX = "org.opencontainers.image."
+"""What the names of the OCI image-spec's labels begin with (annotations.md)."""
 
 
 def version() -> str:
@@ -29,13 +30,13 @@ def timestamp() -> int:
 
 
 def labels() -> dict[str, str]:
-    """Labels of the OCI image-spec (annotations.md), those whose value is known."""
+    """Labels of the OCI image-spec, those whose value is known."""
     known = {
         "version": version(),
         "revision": _revision(),
         "source": web_address(_git("remote", "get-url", "origin")),
     }
-    return {f"{_PREFIX}.{name}": value for name, value in known.items() if value}
+    return {f"{PREFIX}{name}": value for name, value in known.items() if value}
 
 
 def web_address(remote: str) -> str:

@@ -16,8 +16,7 @@ from pathlib import Path
 from image import buildah
 from image.failure import FailedError
 from lab import tree
-from lab.apt import Package, Suite
-from lab.image import CACHE
+from lab.apt import CACHE, Package, Suite
 
 SUITE = "bookworm"
 """Its Python is the one that the tests run on."""

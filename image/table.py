@@ -3,10 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from image.archive import Image
+from image.source import PREFIX
 from image.starts import Start
-
-PREFIX = "org.opencontainers.image."
-"""What the names of the OCI image-spec's labels begin with."""
 
 
 def lines(image: Image) -> Iterator[str]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 MIRROR = "VM_PREFLIGHT_LAB_MIRROR"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vm-preflight" / "lab"
+"""Where suites are kept, and what is made of them."""
 INDEX_SECONDS = 24 * 3600
 """How long a suite's index is used before it is fetched again."""
 

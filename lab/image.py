@@ -6,7 +6,6 @@ a hash of what it is made of.
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -21,11 +20,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lab import cpio, tree
-from lab.apt import Suite, UnavailableError
+from lab.apt import CACHE, Suite, UnavailableError
 from lab.architecture import Architecture, Kernel
 
 PROJECT = Path(__file__).parents[1]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vm-preflight" / "lab"
 ARCHIVE = "archive.cpio"
 KERNEL = "kernel"
 RECIPE = "2"

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from lab import capture, image, machine
-from lab.apt import UnavailableError
+from lab.apt import CACHE, UnavailableError
 from lab.architecture import Kernel
 from lab.image import Image
 from lab.judge import Judgement, judge
 from lab.scenario import Scenario
 
-LOGS = image.CACHE / "logs"
+LOGS = CACHE / "logs"
 BOOTS = 2
 """How often a machine is booted that hands over no record: emulation on a busy machine can be starved."""
 
