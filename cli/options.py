@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple, NoReturn
 from preflight.result import one_line
 
 USAGE = 2
-"""Exit status for wrong usage or configuration (interfaces.md: one line on standard error)."""
+"""Exit status for wrong usage or configuration ; one line on standard error says what."""
 
 
 class UsageError(Exception):

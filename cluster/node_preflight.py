@@ -35,7 +35,7 @@ class NodeStatus:
         run_id: The requested run that was last answered; empty where none was.
         passed: The node's verdict; None while it is unknown.
         mode: ``Hardware``, ``Emulation``, ``None``, or empty.
-        results: Results as `interfaces.md` has them, one for each check.
+        results: Results as the agent reports them (`preflight.result`), one for each check.
         start_time: When the run began.
         completion_time: When it ended.
         boot_id: The kernel's boot ID.

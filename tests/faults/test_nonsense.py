@@ -150,15 +150,22 @@ def unfinished(lab: ControllerLab) -> set[str]:
     return {name for name in lab.checks() if "completionTime" not in lab.check(name)}
 
 
-@pytest.mark.timeout(400)
-def test_what_is_edited_while_nothing_runs_heals(lab: ControllerLab, witness: Witness):
-    """One edit after another, each on top of a cluster that has healed from those before it."""
+@pytest.fixture
+def settled(lab: ControllerLab) -> ControllerLab:
+    """Two nodes, enabled, and ready."""
     lab.add_node("w1")
     lab.add_node("w2")
     lab.start()
     lab.installed()
     lab.enable()
     lab.until(lambda: lab.status().get("ready") is True, "ready", seconds=SECONDS)
+    return lab
+
+
+@pytest.mark.timeout(400)
+def test_what_is_edited_while_nothing_runs_heals(witness: Witness, settled: ControllerLab):
+    """One edit after another, each on top of a cluster that has healed from those before it."""
+    lab = settled
     for what, edit in EDITS.items():
         before = witness.writes
         edit(lab, shapes.text(lab.summary(), "preflightCheckName"))
@@ -169,14 +176,9 @@ def test_what_is_edited_while_nothing_runs_heals(lab: ControllerLab, witness: Wi
 
 
 @pytest.mark.timeout(400)
-def test_what_is_edited_while_a_check_runs_costs_no_verdict(lab: ControllerLab, witness: Witness):
+def test_what_is_edited_while_a_check_runs_costs_no_verdict(witness: Witness, settled: ControllerLab):
     """Edits of checks, NodePreflights and the memory: a check for each, edited when half of it is done."""
-    lab.add_node("w1")
-    lab.add_node("w2")
-    lab.start()
-    lab.installed()
-    lab.enable()
-    lab.until(lambda: lab.status().get("ready") is True, "ready", seconds=SECONDS)
+    lab = settled
     edits = {
         what: edit for what, edit in EDITS.items() if not what.startswith(("node:", "daemonset:", "summary"))
     }

@@ -104,7 +104,7 @@ def test_etcd_is_stopped_for_twenty_seconds_and_killed(lab: ControllerLab, witne
         lab.until(lambda: "w1" in lab.names(NODE_PREFLIGHTS), "the node is asked", seconds=SECONDS)
         with lab.plane.etcd_stopped():
             lab.agents.speak("w1")
-            time.sleep(20)  # as long as the issue says
+            time.sleep(20)  # longer than the 10 s in which a leader must renew its lease
         eventually(lab, lambda: lab.summary().get("preflightCheckPassed") is True, "the verdict")
         assert set(kept.ends) <= {1}
         witness.judge(Expected("Enabled", passed=True), enabled=True)

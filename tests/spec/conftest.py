@@ -1,5 +1,8 @@
 """The cluster that the specification is walked through on: one for each section, from one stage to the next.
 
+The specification is what the project was asked for: spec.md, with interfaces.md, design.md and decisions.md,
+which are not part of the repository. So each test says the line that it holds.
+
 A stage is a fixture that builds on the one before it. Tests look at a stage and change nothing that a later
 one needs, so that a whole section costs one start of the controller.
 """
