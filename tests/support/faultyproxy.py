@@ -291,14 +291,10 @@ class FaultyProxy:
             watch.reset()
         self._listener.close()
 
-    def watches(self, plural: str = "", *, of: str = "") -> list[Watch]:
-        """Returns the open watches, of one resource where it is named, of one client's user agent."""
+    def watches(self, plural: str = "") -> list[Watch]:
+        """Returns the open watches, of one resource where it is named."""
         with self._lock:
-            return [
-                one
-                for one in self._watches
-                if one.call.path.endswith(plural) and of in one.call.headers.get("user-agent", "")
-            ]
+            return [one for one in self._watches if one.call.path.endswith(plural)]
 
     def connect(self) -> http.client.HTTPSConnection:
         """Returns a connection to the API server."""

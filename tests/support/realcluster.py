@@ -7,6 +7,7 @@ and a port on loopback that leads to the API server. Run as a program it holds a
 import argparse
 import contextlib
 import fcntl
+import itertools
 import shutil
 import signal
 import subprocess
@@ -135,7 +136,8 @@ class RealCluster:
 
     def add_node(self) -> Node:
         """Starts one more node, and returns it once it is Ready."""
-        node = Node(self._site, len(self.nodes) + 1)
+        number = next(free for free in itertools.count(1) if f"n{free}" not in self.nodes)
+        node = Node(self._site, number)
         self.nodes[node.name] = node
         node.start(self._images)
         return node
