@@ -11,13 +11,14 @@ from datetime import datetime, timedelta
 
 from cluster.shapes import flag, text
 from controller import actions, agents, node_marks, ready, retention, runs, triggers, upgrades
-from controller.actions import Action, Announcement
+from controller.actions import Action
 from controller.conditions import without_messages
-from controller.objects import Check, Memory, Runtime, condition
+from controller.objects import Memory, Runtime, condition
 from controller.participation import those_that_fit
 from controller.status import AGENTS_ROLLED_OUT, Rollout, status
 from controller.switch import must_ask_for_vms, position
-from controller.triggers import automatic, trigger_of
+from controller.triggers import trigger_of
+from controller.turns import Turns
 from controller.upgrades import Upgrade
 from controller.world import Decision, World
 
@@ -49,6 +50,7 @@ class _Look:
         self.current = runs.current(world.checks)
         self.in_run = runs.participants(self.current, self.serving) if self.current else {}
         self.sight = runs.sight(world.sight, self.current, world.now)
+        self.turns = Turns(world, runtime, self.serving, self.current, self.sight)
         self.deadlines: list[datetime] = []
         self.given_up: frozenset[str] = frozenset()
         self.watched = runtime.enabled and self.position.in_force and self.memory.enabled
@@ -187,77 +189,16 @@ class _Look:
         yield actions.CreateCheck(pending.name, pending.trigger)
 
     def _check_statuses(self) -> Iterator[Action]:
-        """Unfinished checks: each is seen, at most one runs, automatic ones end when the runtime is off."""
+        """Unfinished checks take their turns; each check says what it was made by."""
         for check in self.world.checks:
             if not check.finished:
-                yield from self._check_status(check)
+                turn = self.turns.of(check)
+                self.deadlines += turn.deadlines
+                self.given_up |= turn.given_up
+                yield from turn.actions
             if check.trigger != trigger_of(check):
                 # last: a status that was decided from the version before it would be a conflict
                 yield actions.NoteTrigger(check, trigger_of(check).value)
-
-    def _check_status(self, check: Check) -> Iterator[Action]:
-        if automatic(check) and not self.memory.enabled:
-            yield self._cancelled(check)
-        elif check is not self.current:
-            if not check.seen:
-                yield actions.WriteCheckStatus(check, runs.queued_status(check, self.runtime, self.world.now))
-        elif check.running:
-            yield from self._progress(check)
-        else:
-            yield self._started(check)
-
-    def _started(self, check: Check) -> Action:
-        nodes = self.taking_part
-        return actions.WriteCheckStatus(
-            check,
-            runs.started_status(check, self.runtime, nodes, self.world.now),
-            announcement=Announcement(
-                "Normal",
-                "PreflightStarted",
-                f"{check.name}: {trigger_of(check)}, {len(nodes)} nodes take part",
-            ),
-        )
-
-    def _cancelled(self, check: Check) -> Action:
-        answers = self._progress_of(check).answers if check.running else {}
-        return actions.WriteCheckStatus(
-            check, runs.cancelled_status(check, self.runtime, answers, self.world.now), result="Cancelled"
-        )
-
-    def _since(self) -> datetime:
-        """Since when the running check's nodes are waited for."""
-        return self.sight.since if self.sight is not None else self.world.now
-
-    def _progress_of(self, check: Check) -> runs.Progress:
-        return runs.progress(
-            check,
-            runs.participants(check, self.serving),
-            self.world.preflights,
-            self.world.pods,
-            since=self._since(),
-            now=self.world.now,
-            namespace=self.world.namespace,
-            patience=self.world.patience,
-        )
-
-    def _progress(self, check: Check) -> Iterator[Action]:
-        """The end of a running check at once, its progress now and then."""
-        so_far = self._progress_of(check)
-        if not so_far.waiting:
-            self.given_up = so_far.given_up
-            wire, verdict = runs.finished_status(check, self.runtime, so_far.answers, self.world.now)
-            result, kind = ("Passed", "Normal") if verdict.passed else ("Failed", "Warning")
-            told = Announcement(kind, f"Preflight{result}", f"{check.name}: {verdict.message}")
-            yield actions.WriteCheckStatus(check, wire, result, told)
-            return
-        self.deadlines.append(min(so_far.waiting.values()))
-        due = (self.world.check_written or self._since()) + self.world.patience.progress
-        if self.world.now < due:
-            self.deadlines.append(due)
-            return
-        wanted = runs.running_status(check, self.runtime, so_far, self.world.now)
-        if wanted != check.status:
-            yield actions.WriteCheckStatus(check, wanted)
 
     def _daemon_set(self, rollout: Rollout) -> Iterator[Action]:
         there = self.world.daemon_set
