@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,7 +14,8 @@ from types import TracebackType
 from typing import Self
 
 import offspring
-from controlplane import DEPLOY, LOOPBACK, ControlPlane, free_ports
+import waiting
+from controlplane import DEPLOY, LOOPBACK, ControlPlane
 
 PROGRAM = Path(sys.executable).with_name("vm-preflight")
 
@@ -57,7 +59,11 @@ class Kept:
 
     def __init__(self, plane: ControlPlane, *options: str, log: Path, server: str = "") -> None:
         self.ends: list[int] = []
-        (self._port,) = free_ports(1)
+        # Bound, so that no connection of this machine's gets its port while no controller listens on it.
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._place.bind((LOOPBACK, 0))
+        self._port = self._place.getsockname()[1]
         self._begin = functools.partial(start, plane, *options, log=log, port=self._port, server=server)
         self._over = threading.Event()
         self._process = self._begin()
@@ -74,10 +80,17 @@ class Kept:
         self._process.send_signal(signal.SIGCONT)
         offspring.end(self._process)
         self._thread.join()
+        self._place.close()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""
         self._process.send_signal(number)
+
+    def kill(self) -> None:
+        """Sends it SIGKILL, and waits until it is gone: the next one may have begun."""
+        before = len(self.ends)
+        self.signal(signal.SIGKILL)
+        waiting.until(lambda: len(self.ends) > before, "the killed process to end")
 
     def get(self, path: str) -> tuple[int, str]:
         """Returns status and body of what it serves; 0 where it does not."""

@@ -69,6 +69,16 @@ class Exchange:
         self._proxy = proxy
         self._client = client
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether the client has closed its connection, as a process does that was killed."""
+        try:
+            return not self._client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
     def forward(self) -> tuple[int, Mapping[str, str], bytes]:
         """Has the API server carry it out; returns status, header fields and body of the answer.
 
