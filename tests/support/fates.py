@@ -16,6 +16,7 @@ from tapped import Call, Tapped
 
 from cluster import shapes
 from cluster.transport import ApiError, Client, Object
+from controller.silence import Patience
 
 Wire = Mapping[str, object]
 
@@ -61,12 +62,20 @@ class Lives:
         refused: What the API server said to writes that came late.
     """
 
-    def __init__(self, lab: ControllerLab, fate: Fate, *, at_events: bool = False) -> None:
+    def __init__(
+        self,
+        lab: ControllerLab,
+        fate: Fate,
+        *,
+        at_events: bool = False,
+        patience: Patience | None = None,
+    ) -> None:
         self.steps: list[str] = []
         self.refused: list[str] = []
         self._lab = lab
         self._fate = fate
         self._at_events = at_events
+        self._patience = patience
         self._credentials = lab.credentials()
         self._lock = threading.Lock()
         self._writes = 0
@@ -107,7 +116,7 @@ class Lives:
     def _keep(self) -> None:
         while not self._over.is_set():
             self._died.clear()
-            self._lab.start(client=self._born())
+            self._lab.start(client=self._born(), patience=self._patience)
             self._died.wait()
             self._lab.stop()
 

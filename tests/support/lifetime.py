@@ -11,6 +11,8 @@ from cluster.resources import NODE_PREFLIGHTS
 SECONDS = 60.0
 """A machine that runs tests may be busy, and what fails is tried again after a while."""
 
+UPGRADE = "v1.99.0"
+
 Step = Callable[[ControllerLab], Expected | None]
 """Does something to a cluster, waits for what must come of it, and returns the check that was made of it."""
 
@@ -66,6 +68,16 @@ def asked_while_disabled(lab: ControllerLab) -> Expected:
     lab.ask("while-disabled")
     lab.until(lambda: lab.check("while-disabled").get("pass") is True, "its verdict", seconds=SECONDS)
     return Expected("Requested", passed=True)
+
+
+def upgraded(lab: ControllerLab) -> Expected:
+    """A kubelet is of another version: needs a controller that is told to wait for quiet but shortly."""
+    known = lab.checks()
+    lab.upgrade("w1", UPGRADE)
+    verdict(lab, passed=True, other_than=known)
+    noted = shapes.text(lab.get(NODE_PREFLIGHTS, "w1"), "spec", "kubeletVersion")
+    assert noted == UPGRADE, f"acted on, but {noted} is noted"
+    return Expected("ClusterUpgraded", passed=True)
 
 
 STORY: tuple[Step, ...] = (
