@@ -4,11 +4,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from agentlab import AgentProcess, Lab
+from agentlab import Lab
+from agents_bench import Bench
 from controlplane import ControlPlane
 from faultyproxy import (
     GONE,
@@ -24,66 +24,13 @@ from faultyproxy import (
 )
 from waiting import until
 
-from cluster import node_preflight
-from cluster.resources import AGENT_NAME, NAMESPACE, NODE_PREFLIGHTS, NODES, PODS
-from cluster.shapes import mapping, text
-
-NODE = "faulty-agent-node"
 SECONDS = 60.0
-
-
-class Bench:
-    """One node's agent between a proxy and a probe."""
-
-    def __init__(self, plane: ControlPlane, lab: Lab, proxy: FaultyProxy) -> None:
-        self.plane, self.lab, self.proxy = plane, lab, proxy
-        node = self._make(NODES.path(), {"kind": "Node", "metadata": {"name": NODE}})
-        container = {"name": "agent", "image": "none"}
-        spec = {"nodeName": NODE, "serviceAccountName": AGENT_NAME, "containers": [container]}
-        pod = {"kind": "Pod", "metadata": {"name": NODE, "namespace": NAMESPACE}, "spec": spec}
-        self._make(PODS.path(namespace=NAMESPACE), pod)
-        body = node_preflight.spec_body(NODE, node_uid=text(node, "metadata", "uid"))
-        self._make(NODE_PREFLIGHTS.path(), {**body})
-        token = plane.token(AGENT_NAME, NAMESPACE, pod=NODE)
-        self._kubeconfig = str(plane.kubeconfig_for_token(token, server=proxy.url))
-
-    def agent(self) -> AgentProcess:
-        return self.lab.agent(kubeconfig=self._kubeconfig, node=NODE)
-
-    def ask(self, run: str) -> None:
-        deadline = datetime.now(UTC) + timedelta(seconds=100)
-        body = {"spec": {"run": {"id": run, "check": f"check-{run}", "deadline": deadline.isoformat()}}}
-        code, answer = self.plane.request("PATCH", NODE_PREFLIGHTS.path(NODE), body)
-        assert code == 200, answer
-
-    def answered(self, run: str) -> None:
-        """Waits for the answer, and holds it against what the probe's one check finds."""
-        until(lambda: self._status().get("runID") == run, f"the answer to {run}", seconds=SECONDS)
-        assert self._status().get("passed") is True, self._status()
-
-    def _status(self) -> dict[str, object]:
-        return dict(mapping(self.plane.request("GET", NODE_PREFLIGHTS.path(NODE))[1], "status"))
-
-    def _make(self, path: str, body: dict[str, object]) -> dict[str, object]:
-        code, made = self.plane.request("POST", path, {"apiVersion": "v1", **body})
-        assert code == 201, made
-        return made
-
-    def clean(self) -> None:
-        for path in (NODE_PREFLIGHTS.path(NODE), NODES.path(NODE)):
-            self.plane.request("DELETE", path)
-        pod = PODS.path(NODE, namespace=NAMESPACE)
-        self.plane.request("DELETE", pod, {"gracePeriodSeconds": 0})
 
 
 @pytest.fixture
 def bench(installed: ControlPlane, tmp_path: Path) -> Iterator[Bench]:
-    with Lab(tmp_path) as lab, FaultyProxy(installed) as proxy:
-        made = Bench(installed, lab, proxy)
-        try:
-            yield made
-        finally:
-            made.clean()
+    with Lab(tmp_path) as lab, FaultyProxy(installed) as proxy, Bench(installed, lab, proxy) as made:
+        yield made
 
 
 FAULTS: dict[str, Fault] = {
@@ -170,20 +117,13 @@ def test_the_agent_is_killed_at_each_of_its_calls(bench: Bench, after: bool):
 
 
 def test_the_probe_is_killed_at_each_stage_of_a_run(bench: Bench):
-    """While a check runs (parent, then child), and when all is found and the answer is on its way."""
+    """While a check runs, and when all is found and the answer is on its way."""
     marker, go = bench.lab.plugin / "waiting", bench.lab.plugin / "go"
     probe = bench.lab.probe("Waiter", "Fine")
     bench.ask("r1")
     agent = bench.agent()
 
-    def child() -> int:
-        pid = int(
-            until(lambda: marker.exists() and marker.read_text(), "the check is asked", seconds=SECONDS)
-        )
-        marker.unlink()
-        return pid
-
-    child()
+    until(marker.exists, "the check is asked", seconds=SECONDS)
     probe.kill()
     until(lambda: agent.metric("probe_up") == 0, "the agent sees it", seconds=SECONDS)
     go.touch()
@@ -210,3 +150,15 @@ def test_the_probe_is_killed_at_each_stage_of_a_run(bench: Bench):
     bench.lab.probe("Fine")
     bench.ask("r3")
     bench.answered("r3")
+
+
+def test_a_half_open_watch_is_given_up_by_itself(bench: Bench):
+    """Nothing comes any more, and nobody says so: what was asked meanwhile is answered all the same."""
+    bench.lab.probe("Fine")
+    agent = bench.agent(silence=3.0)  # in place of 90 s: the API server's bookmarks come every minute
+    until(lambda: agent.metric("passed") == 1, "the first run", seconds=SECONDS)
+    (watch,) = until(bench.proxy.watches, "its watch", seconds=SECONDS)
+    watch.frozen.set()
+    bench.ask("r1")
+    bench.answered("r1")
+    assert any(one is not watch for one in bench.proxy.watches())

@@ -81,16 +81,21 @@ sys.exit(probe.run(**given))
 
 AGENT = """
 import json, sys
-from agent import agent
+from agent import agent, link
 from daemon import address, logs
 logs.configure("json", "debug")
 given = json.loads(sys.argv[1])
 given["listen"] = address.parse("127.0.0.1:0")
+link.STABLE = given.pop("stable", link.STABLE)
 kubeconfig = given.pop("kubeconfig", None)
 if kubeconfig is None:
     sys.exit(agent.run_standalone(**given))
+from cluster.informer import Informer
 from cluster.kubeconfig import load
 from cluster.transport import Client
+silence = given.pop("silence", None)
+if silence is not None:
+    Informer.__init__.__kwdefaults__["read_timeout"] = silence
 sys.exit(agent.run_in_cluster(Client(load(kubeconfig)), **given))
 """
 
@@ -131,13 +136,18 @@ class Lab:
     def probe(self, *only: str, host_root: str = "/") -> "Process":
         """Starts a probe that listens on the lab's socket, and waits until it does."""
         given = {"socket": self.socket, "host_root": host_root, "config_path": self.config(*only)}
-        process = self._start("probe", PROBE, given)
+        process = self.start("probe", PROBE, given)
         process.wait_for_log("serving")
         return process
 
     def agent(self, **given: object) -> "AgentProcess":
-        """Starts an agent, in a cluster where ``kubeconfig`` is given, and waits until it serves HTTP."""
-        process = self._start("agent", AGENT, {"probe": self.socket, "spawn": [], **given}, AgentProcess)
+        """Starts an agent, in a cluster where ``kubeconfig`` is given, and waits until it serves HTTP.
+
+        Args:
+            given: What `agent.agent` takes; ``stable`` in place of `agent.link.STABLE` and ``silence`` in
+                place of `cluster.informer.READ_TIMEOUT`, in seconds.
+        """
+        process = self.start("agent", AGENT, {"probe": self.socket, "spawn": [], **given}, AgentProcess)
         assert isinstance(process, AgentProcess)
         process.port = int(str(process.wait_for_log("serving")["address"]).rpartition(":")[2])
         return process
@@ -147,7 +157,8 @@ class Lab:
         given = {"host_root": host_root, "config_path": self.config(*only)}
         return [sys.executable, "-c", PROBE, json.dumps(given)]
 
-    def _start(self, name: str, script: str, given: object, kind: "type[Process] | None" = None) -> "Process":
+    def start(self, name: str, script: str, given: object, kind: "type[Process] | None" = None) -> "Process":
+        """Starts a program of Python with the plugin and this tree on its path; it logs to ``name``.log."""
         log = self.directory / f"{name}.log"
         with log.open("a") as file:
             position = file.tell()
