@@ -116,6 +116,20 @@ def test_the_agent_is_killed_at_each_of_its_calls(bench: Bench, after: bool):
     bench.answered(name)
 
 
+def test_the_agent_is_killed_while_the_probe_works(bench: Bench):
+    """The probe finds out when it is done, and greets the next agent, which asks again."""
+    marker = bench.lab.plugin / "waiting"
+    bench.lab.probe("Waiter", "Fine")
+    bench.ask("r1")
+    agent = bench.agent()
+    until(marker.exists, "the check is asked", seconds=SECONDS)
+    agent.kill()
+    agent = bench.agent()
+    (bench.lab.plugin / "go").touch()
+    bench.answered("r1")
+    until(lambda: agent.metric("passed") == 1, "it tells what it has found", seconds=SECONDS)
+
+
 def test_the_probe_is_killed_at_each_stage_of_a_run(bench: Bench):
     """While a check runs, and when all is found and the answer is on its way."""
     marker, go = bench.lab.plugin / "waiting", bench.lab.plugin / "go"
