@@ -37,10 +37,10 @@ def cluster_options(parser: Parser) -> None:
 
 
 def not_installed() -> NotDoneError:
-    """Returns the error for a cluster without our kinds or our VMRuntime."""
+    """Returns the error for a cluster without one of our kinds, our namespace or our VMRuntime."""
     return NotDoneError(
-        "there is no VMRuntime in this cluster: install vm-preflight (kubectl apply -k deploy) and "
-        f"see that its controller runs (kubectl get pods -n {NAMESPACE})"
+        "vm-preflight is not installed in this cluster, or not all of it: install it "
+        f"(kubectl apply -k deploy) and see that its controller runs (kubectl get pods -n {NAMESPACE})"
     )
 
 

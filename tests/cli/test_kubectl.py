@@ -152,7 +152,9 @@ def test_a_cluster_without_an_installation(tmp_path):
             kubeconfig.write_text(json.dumps(server_config(server.url)))
             ended = run([*plugin(*words), "--kubeconfig", str(kubeconfig)])
         assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-        assert ended.stderr.startswith("error: there is no VMRuntime in this cluster: install vm-preflight")
+        assert ended.stderr.startswith(
+            "error: vm-preflight is not installed in this cluster, or not all of it: install it"
+        )
 
 
 def server_config(url):
