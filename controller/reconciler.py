@@ -35,7 +35,9 @@ log = structlog.get_logger()
 
 MAX_ROUNDS = 50
 """Rounds of one look; a decision settles within some five."""
-OF_NODES = (actions.AskNode, actions.DeleteNodePreflight, actions.LabelNode, actions.WriteNodeCondition)
+MARKS = (actions.LabelNode, actions.WriteNodeCondition)
+"""What nodes show to others; the cluster's own objects and the gate come first."""
+OF_NODES = (actions.AskNode, actions.DeleteNodePreflight, *MARKS)
 """Actions of which there is one for every node."""
 BATCH = 500
 """Writes of nodes in one round: then it is looked whether they are still wanted."""
@@ -153,7 +155,9 @@ class Reconciler:
     def _act(self, todo: Iterable[Action], stop: threading.Event) -> bool:
         """Does what is due; returns whether anything was written, so that looking again makes sense."""
         wrote = False
-        for _, group in itertools.groupby(todo, key=_group):
+        for kind, group in itertools.groupby(todo, key=_group):
+            if wrote and kind in MARKS:
+                break
             due = [action for action in group if not self._retries.held(action)]
             done = self._fanout.run(due[:BATCH], stop) if due else []
             wrote = wrote or len(due) > BATCH

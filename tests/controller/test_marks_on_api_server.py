@@ -5,9 +5,20 @@ from datetime import UTC, datetime
 
 import pytest
 from controllerlab import ControllerLab, Wire
+from tapped import Call, Tapped
 
 from cluster import shapes
-from cluster.resources import CONTROLLER_NAME, EVENTS, MODE_LABEL, NODE_PREFLIGHTS, NODES, PASSED_CONDITION
+from cluster.resources import (
+    CONTROLLER_NAME,
+    EVENTS,
+    MODE_LABEL,
+    NODE_PREFLIGHTS,
+    NODES,
+    PASSED_CONDITION,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+)
+from cluster.transport import Object
 
 BOTH = {"nodeCondition": True, "nodeLabel": True}
 PASSED, FAILED = ("hardware", "True", "PreflightPassed"), ("none", "False", "PreflightFailed")
@@ -231,3 +242,30 @@ def test_a_node_that_comes_and_goes_is_counted_on_two_events(marked: ControllerL
             wait(lab, "w2", shows)
     wanted = [("NodeNotReadyForVMs", 4), ("NodeReadyForVMs", 3)]
     lab.until(lambda: events(lab, "w2") == wanted, f"{wanted}, not {events(lab, 'w2')}")
+
+
+def test_the_gate_hears_of_a_verdict_before_any_node_shows_it(lab: ControllerLab):
+    written: list[Call] = []
+
+    def tap(call: Call, carry_out: Callable[[], Object]) -> Object:
+        answer = carry_out()
+        if call.method != "GET":
+            written.append(call)
+        return answer
+
+    lab.add_node("w1")
+    lab.start(client=Tapped(lab.credentials(), tap))
+    lab.installed()
+    lab.enable(preflight=BOTH)
+    wait(lab, "w1", PASSED)
+
+    ends = [at for at, call in enumerate(written) if shapes.text(call.body, "status", "completionTime")]
+    told = next(
+        at
+        for at, call in enumerate(written)
+        if call.path == VM_RUNTIMES.path(VM_RUNTIME_NAME, subresource="status")
+        and shapes.mapping(call.body, "status", "preflightCheckSummary", "lastCompleted")
+    )
+    between = [call.path for call in written[ends[0] : told]]
+    assert len(ends) == 1
+    assert not [path for path in between if path.startswith(NODES.path())]
