@@ -103,14 +103,15 @@ def _profiles(host: Host, evidence: dict[str, str]) -> dict[str, str] | None:
 def _selinux(host: Host, evidence: dict[str, str]) -> str:
     """Returns what SELinux does, empty where that cannot be told.
 
-    Its file system is registered with the kernel only where it is on (security/selinux/selinuxfs.c).
+    Its file system is registered with the kernel only where it is on (security/selinux/selinuxfs.c). A list
+    that has not even procfs, as the kernel writes it (fs/filesystems.c), is none.
     """
     mode = {"1": "enforcing", "0": "permissive"}.get(text(host, ENFORCE).strip(), "")
     if mode:
         evidence[ENFORCE] = mode
         return mode
-    known = {line.rpartition("\t")[2] for line in text(host, FILESYSTEMS).split("\n")}
-    return "off" if "proc" in known and "selinuxfs" not in known else ""
+    known = text(host, FILESYSTEMS).split("\n")
+    return "off" if "nodev\tproc" in known and "nodev\tselinuxfs" not in known else ""
 
 
 def _knows_containers(host: Host) -> bool:

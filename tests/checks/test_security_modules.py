@@ -87,7 +87,7 @@ def test_the_hint_takes_the_right_profile_off(name: str) -> None:
 
 LINES = st.lists(
     st.sampled_from(
-        ["Y", "1", "libvirtd (enforce)", "a b (complain)", " (", "()", "nodev\tproc", "[x]", "[]"]
+        ["Y", "1", "libvirtd (enforce)", "a b (complain)", " (", "()", "nodev\tproc", "proc", "[x]", "[]"]
     )
     | st.text(max_size=9)
 ).map("\n".join)
