@@ -95,9 +95,14 @@ def finished(cluster: EndToEnd, name: str) -> dict[str, object] | None:
 @pytest.fixture
 def two(enabled: EndToEnd) -> Iterator[EndToEnd]:
     """The cluster with two controllers, of which one leads."""
+
+    def one_leads() -> bool:
+        ready = ready_controllers(enabled)
+        return len(ready) == 2 and holder(enabled) in ready  # not one that an earlier test took away
+
     scale = ("scale", "deployment", CONTROLLER_NAME, "-n", NAMESPACE)
     enabled.kubectl(*scale, "--replicas=2")
-    until(lambda: len(ready_controllers(enabled)) == 2, "two controllers are ready", seconds=SECONDS)
+    until(one_leads, "two controllers are ready, and one leads", seconds=SECONDS)
     yield enabled
     enabled.kubectl(*scale, "--replicas=1")
     until(lambda: len(ready_controllers(enabled)) == 1, "one controller is left", seconds=SECONDS)
