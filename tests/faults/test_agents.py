@@ -66,7 +66,7 @@ def test_its_watch_is_spoilt(bench: Bench, spoil: Callable[[Watch], None]):
     bench.lab.probe("Fine")
     agent = bench.agent()
     until(lambda: agent.metric("passed") == 1, "the first run", seconds=SECONDS)
-    (watch,) = until(lambda: bench.proxy.watches(), "its watch", seconds=SECONDS)
+    (watch,) = until(lambda: bench.proxy.watches() or None, "its watch", seconds=SECONDS)
     spoil(watch)
     bench.ask("r1")
     bench.answered("r1")
@@ -171,7 +171,7 @@ def test_a_half_open_watch_is_given_up_by_itself(bench: Bench):
     bench.lab.probe("Fine")
     agent = bench.agent(silence=3.0)  # in place of 90 s: the API server's bookmarks come every minute
     until(lambda: agent.metric("passed") == 1, "the first run", seconds=SECONDS)
-    (watch,) = until(bench.proxy.watches, "its watch", seconds=SECONDS)
+    (watch,) = until(lambda: bench.proxy.watches() or None, "its watch", seconds=SECONDS)
     watch.frozen.set()
     bench.ask("r1")
     bench.answered("r1")
