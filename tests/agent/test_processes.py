@@ -27,7 +27,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
 def waiting(lab: Lab) -> int:
     """Waits until the check ``Waiter`` is asked and returns the process that asks it."""
     marker = lab.plugin / "waiting"
-    pid = until(lambda: marker.exists() and marker.read_text(), "the check to be asked")
+    pid = until(lambda: (marker.exists() and marker.read_text()) or None, "the check to be asked")
     marker.unlink()
     return int(pid)
 
