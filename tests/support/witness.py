@@ -88,12 +88,12 @@ class Witness:
         self._lab = lab
         self._lock = threading.Lock()
         self._versions: set[tuple[str, str]] = set()
-        watched: tuple[tuple[Resource, str, Callable[[Wire], None]], ...] = (
+        self._watched: tuple[tuple[Resource, str, Callable[[Wire], None]], ...] = (
             (CHECKS, NAMESPACE, self._check),
             (NODE_PREFLIGHTS, "", self._preflight),
             (VM_RUNTIMES, "", lambda _: None),
         )
-        self._informers = [self._informer(*one) for one in watched]
+        self._informers = [self._informer(*one) for one in self._watched]
 
     def __enter__(self) -> Self:
         for informer in self._informers:
@@ -109,7 +109,7 @@ class Witness:
             informer.stop()
 
     def until_quiet(self) -> None:
-        """Waits until nothing is written any more.
+        """Waits until nothing is written any more, and all that was written has been seen.
 
         Raises:
             AssertionError: Somebody writes and writes.
@@ -120,9 +120,19 @@ class Witness:
             nonlocal last, since
             if self.writes != last:
                 last, since = self.writes, time.monotonic()
-            return time.monotonic() - since > QUIET_SECONDS
+            return time.monotonic() - since > QUIET_SECONDS and self._has_caught_up()
 
         waiting.until(quiet, "nothing is written any more", seconds=SECONDS)
+
+    def _has_caught_up(self) -> bool:
+        """Whether the watches show what is there: after an outage they come back later than others do."""
+        there = {
+            (resource.plural, shapes.text(one, "metadata", "resourceVersion"))
+            for resource, namespace, _ in self._watched
+            for one in self._list(resource, namespace)
+        }
+        with self._lock:
+            return there <= self._versions
 
     def judge(self, *expected: Expected, enabled: bool) -> None:
         """Holds what is there and what happened against what must be.
