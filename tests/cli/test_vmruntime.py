@@ -161,7 +161,7 @@ def test_a_check_in_a_cluster_without_an_installation_is_one_line(tmp_path):
         kubeconfig.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **parts}))
         ended = vm_preflight("check", "vmruntimepfc", "--kubeconfig", str(kubeconfig))
     assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)
-    assert "install vm-preflight (kubectl apply -k deploy)" in ended.stderr
+    assert "install it (kubectl apply -k deploy)" in ended.stderr
 
 
 def test_a_check_without_a_verdict_in_time_is_status_3(lab, run):

@@ -42,7 +42,7 @@ def label_removed(lab: ControllerLab) -> Expected:
 def node_failing(lab: ControllerLab) -> Expected:
     known = lab.checks()
     lab.agents.failing = {"w2"}
-    lab.ask("fails")
+    lab.ask("w2-fails")  # of two checks of one second the later name is the latest
     verdict(lab, passed=False, other_than=known)
     return Expected("Requested", passed=False)
 
