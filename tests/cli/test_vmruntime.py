@@ -26,7 +26,7 @@ KUBEVIRT, INSTANCE, GKE = VIRTUAL_MACHINES
 
 @pytest.fixture
 def run(lab):
-    def call(*words, timeout="20", kubeconfig=lab.plane.kubeconfig):
+    def call(*words, timeout="60", kubeconfig=lab.plane.kubeconfig):
         ended = vm_preflight(*words, "--kubeconfig", str(kubeconfig), "--timeout", timeout)
         return ended.returncode, ended.stdout, ended.stderr
 
@@ -87,7 +87,8 @@ def test_the_command_finishes_what_was_begun_through_the_resource(lab, run):
     status, _, err = run("disable", "vmruntime")
     assert (status, machines(lab)) == (1, {"precious"})
     assert "default/precious" in err
-    assert run("disable", "vmruntime", "--force=true")[:2] == (0, "VM runtime disabled.\n")
+    status, out, err = run("disable", "vmruntime", "--force=true")
+    assert (status, out) == (0, "VM runtime disabled.\n"), err
     assert machines(lab) == set()
     assert not flag(lab.status(), "enabled")
 
