@@ -79,7 +79,7 @@ def contexts(path: str | None = None) -> list[str]:
 
     files = _files(path)
     try:
-        found, _ = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]
+        found, _ = config.list_kube_config_contexts(files)  # type: ignore[no-untyped-call]  # it has no types
         return [str(one["name"]) for one in found]
     except Exception as error:  # as above
         raise CredentialsError(f"{files}: not a usable kubeconfig") from error

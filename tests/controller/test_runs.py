@@ -92,7 +92,7 @@ def is_skipped(cluster: ClusterModel) -> None:
 
 
 def is_no_longer_served(cluster: ClusterModel) -> None:
-    cluster.nodes["b"]["metadata"]["labels"] = {"kubernetes.io/os": "windows"}  # type: ignore[index]
+    cluster.nodes["b"]["metadata"]["labels"] = {"kubernetes.io/os": "windows"}  # type: ignore[index]  # JSON
 
 
 @pytest.mark.parametrize("leaves", [is_deleted, is_skipped, is_no_longer_served])

@@ -85,7 +85,7 @@ def test_a_deleted_check_is_replaced_whatever_the_clock_said_that_ended_it():
 
 def test_a_deleted_check_of_another_century_is_nonsense():
     bad = check("bad", passed=False)
-    lie = {**at(told_of(bad), "lastCompleted"), "name": "lie", "passed": True}  # type: ignore[dict-item]
+    lie = {**at(told_of(bad), "lastCompleted"), "name": "lie", "passed": True}  # type: ignore[dict-item]  # JSON
     told = {"lastCompleted": {**lie, "creationTimestamp": "2126-01-01T00:00:00Z"}}
     assert last_after(told, bad) == "bad"
     assert last_after({"lastCompleted": {**lie, "creationTimestamp": "2026-01-01T12:00:05Z"}}, bad) == "lie"

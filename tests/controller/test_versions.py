@@ -43,7 +43,7 @@ def server() -> Server:
 @pytest.fixture
 def version(server: Server) -> ApiServerVersion:
     minute = timedelta(minutes=1)
-    return ApiServerVersion(server, server.clock, every=minute, quiet=minute)  # type: ignore[arg-type]
+    return ApiServerVersion(server, server.clock, every=minute, quiet=minute)  # type: ignore[arg-type]  # a stand-in
 
 
 @pytest.mark.parametrize(("changed", "asked"), [(False, 2), (True, 10)])
