@@ -8,6 +8,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import toolchain
+import vmkinds
 from controlplane import ControlPlane
 
 # An example that is slow on a busy machine is no failure; tests that measure time do so themselves.
@@ -78,5 +79,6 @@ def installed(control_plane: ControlPlane) -> ControlPlane:
 def virtual_machine_kinds(installed: ControlPlane) -> Iterator[ControlPlane]:
     """The installed control plane with the kinds of virtual machine, which are taken away again."""
     installed.apply_virtual_machine_kinds()
+    vmkinds.would_be_created(installed)  # an answer is there, whichever
     yield installed
     installed.remove_virtual_machine_kinds()

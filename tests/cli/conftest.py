@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+import vmkinds
 from controllerlab import ControllerLab
 from controlplane import ControlPlane
 
@@ -16,6 +17,9 @@ def lab(virtual_machine_kinds: ControlPlane) -> Iterator[ControllerLab]:
         made.add_node("n1")
         made.start()
         made.installed()
+        vmkinds.would_be_created(
+            made.plane
+        )  # a test before may have restarted the API server: an answer is there
         yield made
         made.stop()
         for kind in VIRTUAL_MACHINES:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from controlplane import ControlPlane
 from waiting import until
 
-from cluster.resources import Resource
+from cluster.resources import VIRTUAL_MACHINES, Resource
 from cluster.transport import ApiError, Client
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition")
@@ -85,12 +85,41 @@ def machine(kind: Resource, name: str, **metadata: object) -> dict[str, object]:
     }
 
 
+def would_be_created(plane: ControlPlane, kind: Resource = VIRTUAL_MACHINES[0]) -> bool:
+    """Whether a virtual machine could be created: the API server is asked, with a dry run.
+
+    Returns once there is an answer: a server that was just started may have none for half a minute
+    (docs/adr/0015).
+    """
+    path = f"{kind.path(namespace='default')}?dryRun=All"
+
+    def ask() -> int | None:
+        code, answer = plane.request("POST", path, machine(kind, "tried"))
+        starting = _is_starting(code, str(answer.get("message")))
+        assert starting or code in (201, 403), answer
+        return None if starting else code
+
+    return until(ask, "the gate answers") == 201
+
+
 def add(client: Client, kind: Resource, name: str, namespace: str = "default", **metadata: object) -> str:
-    """Creates a virtual machine, and returns its uid."""
-    made = client.create(kind.path(namespace=namespace), machine(kind, name, **metadata))
-    found = made["metadata"]
+    """Creates a virtual machine, and returns its uid; waits where the API server was just started."""
+
+    def create() -> Mapping[str, object] | None:
+        try:
+            return client.create(kind.path(namespace=namespace), machine(kind, name, **metadata))
+        except ApiError as error:
+            if not _is_starting(error.status, error.message):
+                raise
+            return None
+
+    found = until(create, f"{kind.kind} {name} is created")["metadata"]
     assert isinstance(found, dict)
     return str(found["uid"])
+
+
+def _is_starting(code: int, message: str) -> bool:
+    return code == 422 and "paramKind" in message
 
 
 def reader(plane: ControlPlane, user: str, rules: Sequence[Mapping[str, object]]) -> str:

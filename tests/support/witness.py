@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import NamedTuple, Self
 
+import vmkinds
 import waiting
 from controllerlab import ControllerLab
 
@@ -24,7 +25,6 @@ from cluster.resources import (
     NODES,
     SKIP_LABEL,
     TRIGGER_ANNOTATION,
-    VIRTUAL_MACHINES,
     VM_RUNTIMES,
     Resource,
 )
@@ -204,7 +204,7 @@ class Witness:
             ("lastCompleted.passed", last.get("passed"), verdict),
             ("unfinished checks", [_name(one) for one in checks if not _ended(one)], []),
             ("a DaemonSet", bool(lab.daemon_set()), enabled),
-            ("the gate is open", self.gate_is_open(), not enabled or verdict is True),
+            ("the gate is open", vmkinds.would_be_created(self._lab.plane), not enabled or verdict is True),
             *self._node_preflights(enabled=enabled),
         ]
         if verdict is not None:
@@ -227,23 +227,6 @@ class Witness:
             yield f"{name}'s spec.skip", preflight.skip, skipped
             yield f"{name}'s unanswered run", preflight.pending, None
             yield f"{name}'s spec.config", (preflight.use_emulation, list(preflight.ignored_checks)), wanted
-
-    def gate_is_open(self) -> bool:
-        """Tells whether a virtual machine could be created, by asking the API server.
-
-        One that was just started may know no answer for half a minute (docs/adr/0015).
-        """
-        kind = VIRTUAL_MACHINES[0]
-        path = f"{kind.path(namespace='default')}?dryRun=All"
-        body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "tried"}, "spec": {}}
-
-        def ask() -> int | None:
-            code, answer = self._lab.plane.request("POST", path, body)
-            starting = code == 422 and "paramKind" in shapes.text(answer, "message")
-            assert starting or code in (201, 403), answer
-            return None if starting else code
-
-        return waiting.until(ask, "the gate answers") == 201
 
     def _list(self, resource: Resource, namespace: str = "") -> Sequence[Wire]:
         return shapes.items(self._lab.client.list(resource.path(namespace=namespace)), "items")
