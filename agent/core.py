@@ -141,6 +141,7 @@ class Agent:
         self._object = ""
         self._last: Finished | None = None
         self._in_hand: Finished | None = None
+        self._missed = False  # the last run was given up for want of the probe, which was not back then
         self._publish_failures = 0
         self._publish_at = 0.0
 
@@ -169,12 +170,15 @@ class Agent:
             if wish.uid:
                 # A node that joins: its new object has no verdict yet.
                 self.wake(Trigger.STARTUP)
+        if self._missed and self._prober.up:
+            self._missed = False
+            self.wake(Trigger.STARTUP)
         if self._clock.monotonic() >= self._next_interval:
             self._next_interval = self._draw_interval()
             self.wake(Trigger.INTERVAL)
         self._metrics.set_skipped(skipped=wish.skip)
-        if decide.is_obsolete(self._situation(wish)):
-            log.info("answer dropped, the run is not waited for any more", run=self._run_in_hand())
+        if self._in_hand is not None and (not wish.uid or decide.is_obsolete(self._situation(wish))):
+            log.info("answer dropped, it is not waited for any more", run=self._run_in_hand())
             self._in_hand = None
         trigger = decide.next_trigger(self._situation(wish))
         if trigger is not None:
@@ -232,13 +236,15 @@ class Agent:
     def _examine(self, trigger: Trigger, wish: NodePreflight, stop: threading.Event) -> None:
         with self._lock:
             # Whatever happens from here on calls for another run.
-            self._due.clear()
+            due, self._due = self._due, set()
         run_id = wish.run.id if wish.run and trigger is Trigger.REQUESTED else ""
         begun = self._clock.monotonic()
         report = self._ask(trigger, wish, stop)
         # Asking may have taken a wake-up that was not about it: look again before sleeping.
         self._wake.set()
         if report is None:
+            with self._lock:
+                self._due |= due
             return
         seconds = self._clock.monotonic() - begun
         finished = Finished(report._replace(node=self._where.node), trigger, run_id)
@@ -260,8 +266,10 @@ class Agent:
         end = self._clock.monotonic() + decide.budget(trigger, deadline, datetime.fromtimestamp(begun, UTC))
         attempts, not_before = 0, 0.0
         error: ProbeError | None = None
+        self._missed = False
         while True:
-            if self._prober.up and (now := self._clock.monotonic()) >= not_before:
+            up = self._prober.up
+            if up and (now := self._clock.monotonic()) >= not_before:
                 attempts += 1
                 try:
                     return self._prober.run(_request(wish, end - now))
@@ -271,6 +279,7 @@ class Agent:
                     log.warning("probe gave no report", error=str(error), attempts=attempts)
             left = end - self._clock.monotonic()
             if left <= 0:
+                self._missed = not (up and self._prober.up)
                 error = error or ProbeError(UNAVAILABLE, self._prober.problem)
                 return unanswered.report(
                     self._where, error, attempts=attempts, begun=begun, ended=self._clock.now()
@@ -280,7 +289,6 @@ class Agent:
             self._wake.wait(max(0.0, min(pause, left)))
             self._wake.clear()
             if stop.is_set() or self._superseded(trigger, wish):
-                self.wake(trigger if trigger is not Trigger.REQUESTED else None)
                 return None
 
     def _superseded(self, trigger: Trigger, wish: NodePreflight) -> bool:
@@ -295,10 +303,6 @@ class Agent:
             self._desk.publish(finished.report, finished.run_id)
         except ApiError as error:
             self._metrics.count_publish_error(error.status)
-            if error.not_found:
-                log.warning("answer dropped, nobody to give it to", error=str(error))
-                self._in_hand = None
-                return
             self._publish_failures += 1
             delay = self._retry.delay(self._publish_failures, error.retry_after)
             self._publish_at = self._clock.monotonic() + delay

@@ -122,6 +122,7 @@ class Link:
 
     def _hang_up(self) -> None:
         with self._lock:
+            self._up = False
             if self._socket is not None:
                 try:
                     self._socket.shutdown(socket.SHUT_RDWR)

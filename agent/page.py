@@ -19,7 +19,7 @@ WHY = {
     Trigger.REQUESTED: "the controller asked for it",
     Trigger.DEVICE: "/dev/kvm came, went or changed",
     Trigger.SIGNAL: "SIGHUP asked for it",
-    Trigger.STARTUP: "the agent started, or its node joined",
+    Trigger.STARTUP: "the agent or its probe started, or its node joined",
     Trigger.INTERVAL: "the interval was over",
 }
 

@@ -295,11 +295,42 @@ def test_probe_that_never_comes_is_told_of_and_seen_when_it_does(world: World) -
     assert report is not None
     assert "tried to reach the probe in 60 s: probe: No such file or directory" in report.results[0].message
     assert world.agent.problem() == "probe: No such file or directory"
-    world.up = True
-    world.agent.wake(Trigger.INTERVAL)
     world.step()
+    assert world.requests == []
+    world.up = True
+    world.agent.wake()
+    world.step()
+    world.step()
+    assert len(world.requests) == 1
     assert world.published[-1] == (True, "", "worker-0")
     assert world.agent.problem() is None
+
+
+def test_probe_that_was_lost_at_the_end_of_the_time_is_asked_when_it_is_back(settled: World) -> None:
+    def fall_silent() -> None:
+        settled.seconds += 120
+        settled.up = False
+
+    settled.ask("r1")
+    settled.meanwhile = fall_silent
+    settled.answers = [lost()]
+    settled.step()
+    assert settled.published == [(False, "r1", "worker-0")]
+    settled.up, settled.meanwhile = True, lambda: None
+    settled.step()
+    assert settled.published[1:] == [(True, "", "worker-0")]
+
+
+def test_skipped_node_sleeps_though_its_probe_came_back(world: World) -> None:
+    world.up = False
+    world.step()
+    assert world.wish is not None
+    world.up, world.wish = True, replace(world.wish, skip=True)
+    world.step()
+    world.agent._wake.clear()
+    world.step()
+    assert not world.agent._wake.is_set()
+    assert world.requests == []
 
 
 def test_request_takes_over_from_a_run_that_waits_for_the_probe(world: World) -> None:
@@ -322,6 +353,20 @@ def test_newer_request_takes_over_from_one_that_waits_for_the_probe(settled: Wor
     settled.step()
     settled.step()
     assert settled.published == [(True, "r2", "worker-0")]
+
+
+def test_start_is_not_forgotten_for_a_request_that_was_withdrawn(world: World) -> None:
+    def withdraw() -> None:
+        assert world.wish is not None
+        world.wish = replace(world.wish, run=None)
+        world.meanwhile = lambda: None
+
+    world.ask("r1")
+    world.meanwhile = withdraw
+    world.answers = [lost(), PASSED]
+    world.step()
+    world.step()
+    assert world.published == [(True, "", "worker-0")]
 
 
 def test_end_gives_up_a_run_that_waits_for_the_probe(settled: World) -> None:
@@ -373,12 +418,33 @@ def test_answer_to_a_run_that_was_withdrawn_is_dropped(settled: World) -> None:
     assert settled.published == []
 
 
-def test_answer_to_an_object_that_is_gone_is_dropped(settled: World) -> None:
+def test_answer_to_an_object_that_is_gone_waits_until_the_watch_shows_it(settled: World) -> None:
+    settled.ask("r1")
+    settled.refusals = [refused(404)] * 100
+    settled.step()
+    for _ in range(10):
+        settled.agent._wake.clear()
+        settled.agent._wake.wait(settled.agent._pause())
+        settled.step()
+    assert len(settled.requests) == 1
+    assert settled.seconds > 30
+    settled.refusals.clear()
+    settled.wish = NodePreflight("worker-0")
+    settled.step()
+    settled.seconds += 60
+    settled.step()
+    assert settled.published == []
+
+
+def test_answer_that_nobody_asked_for_is_dropped_with_its_object(settled: World) -> None:
     settled.agent.wake(Trigger.DEVICE)
     settled.answers = [FAILED]
     settled.refusals = [refused(404)]
     settled.step()
+    wish, settled.wish = settled.wish, NodePreflight("worker-0")
     settled.seconds += 60
+    settled.step()
+    settled.wish = wish
     settled.step()
     assert settled.published == []
 
