@@ -4,7 +4,7 @@ Who may see NodePreflights sees the table. The rest is done without where it may
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from cli.cluster_access import not_installed, say
 from cli.refusals import as_kubectl_says
@@ -31,18 +31,19 @@ class View:
         preflights: NodePreflights, as they were read, by node.
         skipped: Whether a node carries the skip label, by node; None where nodes may not be listed.
         checks: The VMRuntimePreflightChecks; None where they may not be listed.
-        runtime: The VMRuntime; empty where there is none, or where it may not be seen.
+        runtime: The VMRuntime; empty where there is none, None where it may not be seen.
     """
 
     preflights: Mapping[str, Wire]
     skipped: Mapping[str, bool] | None
     checks: Sequence[CheckView] | None = None
-    runtime: Wire = field(default_factory=dict)
+    runtime: Wire | None = None
 
     def standings(self) -> list[Standing]:
         """Returns how every node stands, by name."""
         check = latest_ended(self.checks or ())
-        names = self.preflights.keys() if self.skipped is None else self.skipped.keys()
+        answered = check.answers.keys() if check else set()
+        names = self.preflights.keys() | answered if self.skipped is None else self.skipped.keys()
         return [
             stand(
                 name,
@@ -78,12 +79,12 @@ def look(client: Client, *, selector: str = "") -> View:
         preflights,
         None if nodes is None else {name_of(one): is_skipped(one) for one in items(nodes, "items")},
         None if checks is None else [check_view(one) for one in items(checks, "items")],
-        runtime or {},
+        runtime,
     )
 
 
 def visible(ask: Callable[[], Wire], *, needed: bool = False) -> Wire | None:
-    """Returns what is asked for, None where it may not be seen or is not there.
+    """Returns what is asked for, empty where it is not there, None where it may not be seen.
 
     Raises:
         ApiError: Any other refusal, and these too where it is ``needed``.
@@ -93,8 +94,9 @@ def visible(ask: Callable[[], Wire], *, needed: bool = False) -> Wire | None:
     except ApiError as error:
         if needed or not (error.forbidden or error.not_found):
             raise
-        if error.forbidden:
-            say(f"shown without what may not be seen: {as_kubectl_says(error)}")
+        if error.not_found:
+            return {}
+        say(f"shown without what may not be seen: {as_kubectl_says(error)}")
         return None
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cli.cluster_access import FAILED, NO_VERDICT, cluster_options, connection, not_installed, say
 from cli.cluster_view import is_skipped, visible
 from cli.node_report import of_check, of_status
-from cli.options import Parser, RefusedError, choice, complain
+from cli.options import Parser, RefusedError, UsageError, choice, complain
 from cli.standing import CheckView, Wire, check_view, latest_ended, told_by_check
 from cli.unchecked import why_unchecked
 from cluster import node_preflight
@@ -25,6 +25,7 @@ def main(program: str, words: Sequence[str]) -> int:
         0 the node passed, 1 it did not or there is no such node, 3 there is no verdict.
 
     Raises:
+        UsageError: The node has no name.
         RefusedError: There is no such node.
     """
     parser = Parser(program, "Shows what was found on a node, and what to do; or why nothing was.")
@@ -39,6 +40,8 @@ def main(program: str, words: Sequence[str]) -> int:
     cluster_options(parser)
     parser.add_argument("node", metavar="NODE")
     options = parser.parse_args(words)
+    if not options.node:
+        raise UsageError("NODE is empty: name a node")
     from cli.run import render, write
 
     with connection(options) as client:
@@ -46,7 +49,7 @@ def main(program: str, words: Sequence[str]) -> int:
         name = options.node
         preflight = _preflight(client, name)
         node = visible(lambda: client.get(NODES.path(name)))
-        if preflight is None and node is None:
+        if preflight is None and node is not None and not node:
             raise RefusedError(f'Error from server (NotFound): nodes "{one_line(name)}" not found')
         found = visible(lambda: client.list(CHECKS.path(namespace=NAMESPACE)))
         checks = [check_view(one) for one in items(found or {}, "items")]
@@ -66,7 +69,7 @@ def _preflight(client: Client, name: str) -> NodePreflight | None:
     except ApiError as error:
         if not error.not_found:
             raise
-        if error.message.startswith("the server could not find"):  # the kind, not the object
+        if not error.message.endswith('" not found'):  # the kind is not there
             raise not_installed() from error
         return None
 

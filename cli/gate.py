@@ -8,9 +8,10 @@ from cli.cluster_view import View
 from cli.columns import age
 from cli.kubectl import KUBECTL
 from cli.standing import Standing, Wire
-from cluster.resources import DISABLING_ANNOTATION
-from cluster.shapes import flag, mapping, time
+from cluster.resources import DISABLING_ANNOTATION, NAMESPACE
+from cluster.shapes import flag, items, mapping, text, time
 from controller.standing import State
+from controller.status import AGENTS_ROLLED_OUT, NOT_WANTED
 from controller.summary import recorded
 from preflight.result import one_line
 
@@ -22,16 +23,21 @@ def summary(view: View, now: datetime) -> Iterator[str]:
     told = ", ".join(f"{counts[state]} {state.value.lower()}" for state in State if counts[state])
     if told:
         yield f"{len(standings)} node{'' if len(standings) == 1 else 's'}: {told}."
-    if view.runtime:
+    if view.runtime is not None:
         yield gate(view.runtime, now)
+        yield from agents(view.runtime)
     for check in view.checks or ():
         if not check.ended:
             yield f"Under way: {one_line(check.name)}, {one_line(check.message) or 'not picked up yet'}."
-    yield from advice(standings)
+    yield from advice(view, standings)
 
 
 def gate(runtime: Wire, now: datetime) -> str:
     """Says whether virtual machines can be created, and why."""
+    if not runtime:
+        return (
+            f"There is no VMRuntime. The controller makes it; does that run? kubectl get pods -n {NAMESPACE}"
+        )
     if not (flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")):
         return f"The VM runtime is disabled: VMs are not held back. Enable it: {KUBECTL.name} enable"
     annotations = mapping(runtime, "metadata", "annotations")
@@ -50,8 +56,30 @@ def gate(runtime: Wire, now: datetime) -> str:
     return f"VMs are refused: {name} failed{ago}{f' ({one_line(last.cause)})' if last.cause else ''}."
 
 
-def advice(standings: list[Standing]) -> Iterator[str]:
+def agents(runtime: Wire) -> Iterator[str]:
+    """Yields why agents are missing, where they are wanted."""
+    for one in items(runtime, "status", "conditions"):
+        if text(one, "type") != AGENTS_ROLLED_OUT or text(one, "status") != "False":
+            continue
+        if text(one, "reason") != NOT_WANTED:
+            yield f"Agents: {one_line(text(one, 'message'))}."
+
+
+def advice(view: View, standings: list[Standing]) -> Iterator[str]:
     """Yields the next command to type, where something is wrong."""
     failed = [one.node for one in standings if one.state is State.FAILED]
     if failed:
         yield f"Why, and what to do: {KUBECTL.name} explain {one_line(failed[0])}"
+    elif is_behind(view, standings):
+        yield f"No node fails any more. Check again: {KUBECTL.name} run"
+
+
+def is_behind(view: View, standings: list[Standing]) -> bool:
+    """Whether the check that counts failed, and another one would find no failed node."""
+    last = recorded(mapping(view.runtime, "status"))
+    is_over = last is not None and not last.passed and all(check.ended for check in view.checks or ())
+    return (
+        is_over
+        and flag(view.runtime, "spec", "enabled")
+        and any(one.state is State.PASSED for one in standings)
+    )

@@ -29,15 +29,15 @@ def why_unchecked(
         back = f"kubectl label nodes {name} {SKIP_LABEL}-"
         return f'nothing is known of node "{name}": it is skipped; take it back: {back}'
     if preflight is not None:
-        if run := preflight.pending:
-            return f'node "{name}" has not answered {run.check} yet; look on: {KUBECTL.name} --watch'
-        return (
-            f'node "{name}" has not reported yet; see its agent: '
-            f"kubectl -n {NAMESPACE} get pods -o wide --field-selector spec.nodeName={name}"
+        agent = (
+            f"see its agent: kubectl -n {NAMESPACE} get pods -o wide --field-selector spec.nodeName={name}"
         )
+        if run := preflight.pending:
+            return f'node "{name}" has not answered {run.check} yet; {agent}'
+        return f'node "{name}" has not reported yet; {agent}'
     runtime = visible(lambda: client.get(VM_RUNTIMES.path(VM_RUNTIME_NAME)))
     on = flag(runtime, "spec", "enabled") or flag(runtime, "status", "enabled")
-    if runtime is not None and not on and all(check.ended for check in checks):
+    if runtime and not on and all(check.ended for check in checks):
         return (
             f'nothing is known of node "{name}": the VM runtime is disabled, and no agent runs; '
             f"check the nodes once: {KUBECTL.name} run; or enable it: {KUBECTL.name} enable"

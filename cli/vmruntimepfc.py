@@ -14,7 +14,7 @@ from cli.cluster_access import (
     wait_until,
 )
 from cli.options import Parser, UsageError, complain, duration
-from cli.progress import Progress
+from cli.progress import Progress, told
 from cluster.resources import CHECKS, NAMESPACE
 from cluster.shapes import flag, mapping, sequence, text
 from cluster.transport import ApiError, Client
@@ -49,9 +49,8 @@ def check(program: str, words: Sequence[str]) -> int:
     options = parser.parse_args(words)
     name = f"vmruntime-preflight-check-manual-{uuid.uuid4().hex[:8]}"
     path = CHECKS.path(name, namespace=NAMESPACE)
+    look = f"kubectl get vmruntimepfc -n {NAMESPACE} {name}"
     with connection(options) as client:
-        create(client, name)
-        say(f"created {name}, waiting for the nodes to answer")
         found: Mapping[str, object] = {}
         progress = Progress()
 
@@ -66,15 +65,19 @@ def check(program: str, words: Sequence[str]) -> int:
             progress.show(found)
             return bool(text(found, "status", "completionTime"))
 
+        created = False
         try:
+            create(client, name)
+            created = True
+            say(f"created {name}, waiting for the nodes to answer")
             ended = wait_until(finished, timeout=options.timeout)
         except KeyboardInterrupt:
-            say(f"the check goes on: kubectl get vmruntimepfc -n {NAMESPACE} {name}")
+            say(f"{'the check goes on' if created else 'if the check was created, it goes on'}: {look}")
             raise
         finally:
             progress.end()
     if not ended:
-        complain(program, f"{name}: no verdict after {options.timeout:g} s; is the controller running?")
+        complain(program, f"{name}: no verdict after {options.timeout:g} s; {why_unfinished(found, look)}")
         return NO_VERDICT
     print("\n".join(verdict(name, found)))
     return 0 if flag(found, "status", "pass") else FAILED
@@ -96,6 +99,13 @@ def create(client: Client, name: str) -> None:
         client.create(CHECKS.path(namespace=NAMESPACE), body)
     except ApiError as error:
         raise not_installed() if error.not_found else error from error
+
+
+def why_unfinished(check: Mapping[str, object], look: str) -> str:
+    """Says what a check waits for, and where to look."""
+    if line := told(check, bar=False):
+        return f"{line}; it goes on: {look}"
+    return f"nobody has picked it up; is the controller running? kubectl get pods -n {NAMESPACE}"
 
 
 def verdict(name: str, check: Mapping[str, object]) -> Iterator[str]:

@@ -13,6 +13,8 @@ READY = "Ready"
 DISABLE_BLOCKED = "DisableBlocked"
 AGENTS_ROLLED_OUT = "AgentsRolledOut"
 ANNOTATIONS_VALID = "AnnotationsValid"
+NOT_WANTED = "NotWanted"
+"""Reason of `AGENTS_ROLLED_OUT`: none are to be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def _rolled_out(rollout: Rollout) -> Condition:
         return Condition(
             AGENTS_ROLLED_OUT,
             holds=False,
-            reason="NotWanted",
+            reason=NOT_WANTED,
             message="the VM runtime is disabled and no check is unfinished",
         )
     if rollout.apply_trouble:

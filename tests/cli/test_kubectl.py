@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
-from faultyapi import FaultyAPI, status
+from faultyapi import FaultyAPI, answer, status
 from program import plugin, run
 
 from cluster.node_preflight import NodeStatus
@@ -19,7 +19,11 @@ from cluster.shapes import flag
 from controller.silence import Patience
 
 HEADER = ["NODE", "VERDICT", "MODE", "FAILED", "REASON", "AGE"]
-UNINSTALLED = status(404, "NotFound", "the server could not find the requested resource")
+UNINSTALLED = (
+    status(404, "NotFound", "the server could not find the requested resource"),
+    answer(404, b"404 page not found\n"),
+)
+"""The API server's words for a kind that it no longer serves, and for a group that it does not know."""
 
 
 @pytest.fixture
@@ -46,9 +50,12 @@ def rows(out):
     return [line.split() for line in out.splitlines()]
 
 
-def someone(lab):
-    """Returns a kubeconfig of somebody without any right."""
-    name = "somebody"
+def someone(lab, *, role=""):
+    """Returns a kubeconfig of somebody without any right but those of a ClusterRole."""
+    name = role or "somebody"
+    if role:
+        subject = f"--serviceaccount={NAMESPACE}:{name}"
+        lab.plane.kubectl("create", "clusterrolebinding", name, f"--clusterrole={role}", subject)
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
     lab.plane.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(account))
     return lab.plane.kubeconfig_for_token(lab.plane.token(name, NAMESPACE), name=name)
@@ -78,6 +85,10 @@ def test_what_a_run_found_while_the_runtime_is_off_is_still_shown(lab, call):
     assert rows(call()[1])[1][:5] == ["n1", "Failed", "None", "KVM", "DeviceMissing"]
     ended, out, _ = call("explain", "n1")
     assert (ended, out.splitlines()[-2:]) == (1, ["KVM hint: modprobe kvm", "node n1 failed mode=None"])
+    reader = someone(lab, role="vm-preflight-view")  # who may not see nodes
+    assert rows(call(kubeconfig=reader)[1])[1][:3] == ["n1", "Failed", "None"]
+    assert call("explain", "n1", kubeconfig=reader)[1] == out
+    assert 'nothing is known of node "n2"' in call("explain", "n2", kubeconfig=reader)[2]
 
 
 def test_json_and_yaml_are_what_kubectl_get_would_print(checked, call):
@@ -143,12 +154,14 @@ def test_what_is_not_there_and_what_is_not_known(call):
     assert call("fly")[::2] == (2, "error: unknown command 'fly' (see 'kubectl vm-preflight --help')\n")
     ended, _, err = call("--context", "enable")  # the value of an option is no command
     assert (ended, "there is no context 'enable'" in err) == (2, True)
+    assert call("explain", "") == (2, "", "error: NODE is empty: name a node\n")
 
 
-def test_a_cluster_without_an_installation(tmp_path):
+@pytest.mark.parametrize("said", UNINSTALLED)
+def test_a_cluster_without_an_installation(tmp_path, said):
     kubeconfig = tmp_path / "kubeconfig"
     for words in ((), ("explain", "n1"), ("run",)):
-        with FaultyAPI([UNINSTALLED]) as server:
+        with FaultyAPI([said]) as server:
             kubeconfig.write_text(json.dumps(server_config(server.url)))
             ended = run([*plugin(*words), "--kubeconfig", str(kubeconfig)])
         assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1)

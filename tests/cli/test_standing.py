@@ -127,6 +127,7 @@ FAILED = {"name": "c1", "passed": False, "completionTime": "2025-12-31T23:59:00Z
 @pytest.mark.parametrize(
     ("seen", "told"),
     [
+        ({}, "There is no VMRuntime. The controller makes it"),
         (runtime(enabled=False, in_force=False), "The VM runtime is disabled"),
         (runtime(enabled=False), "VMs are refused: the VM runtime is being switched off"),
         (runtime(**{"kubevm.io/disabling": "true"}), "VMs are refused: the VM runtime is being switched off"),
@@ -149,6 +150,40 @@ def test_the_summary_counts_and_names_the_next_command():
     lines = list(summary(view, NOW))
     assert lines[0] == "2 nodes: 1 failed, 1 skipped."
     assert lines[-1] == "Why, and what to do: kubectl vm-preflight explain n2"
+
+
+def test_who_may_not_see_nodes_sees_those_that_the_last_check_names():
+    view = View({}, None, [ended_check({"n1": {"passed": True}})])
+    assert [(one.node, one.state) for one in view.standings()] == [("n1", State.PASSED)]
+
+
+@pytest.mark.parametrize(
+    ("passed", "told"),
+    [
+        (True, "No node fails any more. Check again: kubectl vm-preflight run"),
+        (False, "Why, and what to do: kubectl vm-preflight explain n1"),
+        (None, "VMs are refused: c1 failed 60s ago (KVM)."),
+    ],
+)
+def test_a_closed_gate_has_a_next_command(passed, told):
+    one = {"metadata": {"name": "n1"}, "status": {} if passed is None else {"passed": passed}}
+    view = View({"n1": one}, {"n1": False}, [], runtime(last=FAILED))
+    assert list(summary(view, NOW))[-1] == told
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"), [("RollingOut", ["Agents: no agent serves n1."]), ("NotWanted", [])]
+)
+def test_missing_agents_are_told_where_they_are_wanted(reason, told):
+    condition = {
+        "type": "AgentsRolledOut",
+        "status": "False",
+        "reason": reason,
+        "message": "no agent serves n1",
+    }
+    seen = runtime()
+    seen["status"]["conditions"] = [condition]
+    assert [line for line in summary(View({}, {}, [], seen), NOW) if "Agents" in line] == told
 
 
 JSON = st.recursive(

@@ -10,6 +10,7 @@ from faultyapi import FaultyAPI, status
 from program import command, vm_preflight
 from waiting import until
 
+from cli.vmruntimepfc import why_unfinished
 from cluster.resources import (
     CHECKS,
     DISABLING_ANNOTATION,
@@ -170,6 +171,20 @@ def test_a_check_without_a_verdict_in_time_is_status_3(lab, run):
     status, out, err = run("check", "vmruntimepfc", timeout="1")
     assert (status, out) == (3, "")
     assert "no verdict after 1 s" in err
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        ({}, "nobody has picked it up; is the controller running? kubectl get pods -n vm-system"),
+        (
+            {"startTime": "2026-01-01T00:00:00Z", "checks": {"n1": {}}},
+            "0 of 1 node answered; it goes on: look",
+        ),
+    ],
+)
+def test_what_a_check_without_a_verdict_waits_for(status, told):
+    assert why_unfinished({"status": status}, "look") == told
 
 
 def begun(lab):
