@@ -62,7 +62,7 @@ def agents(runtime: Wire) -> Iterator[str]:
         if text(one, "type") != AGENTS_ROLLED_OUT or text(one, "status") != "False":
             continue
         if text(one, "reason") != NOT_WANTED:
-            yield f"Agents: {one_line(text(one, 'message'))}."
+            yield f"Agents: {one_line(text(one, 'message'))}"
 
 
 def advice(view: View, standings: list[Standing]) -> Iterator[str]:
@@ -75,11 +75,10 @@ def advice(view: View, standings: list[Standing]) -> Iterator[str]:
 
 
 def is_behind(view: View, standings: list[Standing]) -> bool:
-    """Whether the check that counts failed, and another one would find no failed node."""
+    """Whether the check that counts failed because of nodes, and another one would find none that fails."""
     last = recorded(mapping(view.runtime, "status"))
-    is_over = last is not None and not last.passed and all(check.ended for check in view.checks or ())
-    return (
-        is_over
-        and flag(view.runtime, "spec", "enabled")
-        and any(one.state is State.PASSED for one in standings)
+    if last is None or last.passed or text(last.wire, "message") or not flag(view.runtime, "spec", "enabled"):
+        return False
+    return all(check.ended for check in view.checks or ()) and any(
+        one.state is State.PASSED for one in standings
     )

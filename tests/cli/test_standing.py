@@ -157,22 +157,26 @@ def test_who_may_not_see_nodes_sees_those_that_the_last_check_names():
     assert [(one.node, one.state) for one in view.standings()] == [("n1", State.PASSED)]
 
 
+NO_NODES = {"name": "c1", "passed": False, "message": "too few"}
+
+
 @pytest.mark.parametrize(
-    ("passed", "told"),
+    ("last", "passed", "told"),
     [
-        (True, "No node fails any more. Check again: kubectl vm-preflight run"),
-        (False, "Why, and what to do: kubectl vm-preflight explain n1"),
-        (None, "VMs are refused: c1 failed 60s ago (KVM)."),
+        (FAILED, True, "No node fails any more. Check again: kubectl vm-preflight run"),
+        (FAILED, False, "Why, and what to do: kubectl vm-preflight explain n1"),
+        (FAILED, None, "VMs are refused: c1 failed 60s ago (KVM)."),
+        (NO_NODES, True, "VMs are refused: c1 failed (too few)."),
     ],
 )
-def test_a_closed_gate_has_a_next_command(passed, told):
+def test_a_closed_gate_has_a_next_command(last, passed, told):
     one = {"metadata": {"name": "n1"}, "status": {} if passed is None else {"passed": passed}}
-    view = View({"n1": one}, {"n1": False}, [], runtime(last=FAILED))
+    view = View({"n1": one}, {"n1": False}, [], runtime(last=last))
     assert list(summary(view, NOW))[-1] == told
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"), [("RollingOut", ["Agents: no agent serves n1."]), ("NotWanted", [])]
+    ("reason", "told"), [("RollingOut", ["Agents: no agent serves n1"]), ("NotWanted", [])]
 )
 def test_missing_agents_are_told_where_they_are_wanted(reason, told):
     condition = {
