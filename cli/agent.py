@@ -26,10 +26,26 @@ def main(program: str, words: Sequence[str]) -> int:
     )
     parser.option("--kubeconfig", str, default="", metavar="FILE", help="credentials; in a pod, its own")
     parser.option(
-        "--probe", str, default=None, metavar="PATH|spawn", help="the probe's socket, or run one as a child"
+        "--probe",
+        str,
+        default=None,
+        metavar="PATH|spawn",
+        help="the probe's socket, or run one as a child; standalone it is run",
     )
-    parser.option("--listen", parse, default=None, metavar="ADDR", help="for metrics and the page")
-    parser.option("--interval", duration, default=None, metavar="TIME", help="between runs nobody asked for")
+    parser.option(
+        "--listen",
+        parse,
+        default=None,
+        metavar="ADDR",
+        help="for metrics and the page (default :9955, standalone 127.0.0.1:9955)",
+    )
+    parser.option(
+        "--interval",
+        duration,
+        default=None,
+        metavar="TIME",
+        help="between runs nobody asked for (default 10m, standalone 5m)",
+    )
     log_options(parser)
     options = parser.parse_args(words)
 

@@ -31,7 +31,13 @@ def main(program: str, words: Sequence[str]) -> int:
         help="the agents' DaemonSet",
     )
     parser.flag("--no-leader-election", help="do not wait for the Lease: only where one controller runs")
-    parser.option("--listen", parse, default=parse(":9956"), metavar="ADDR", help="for metrics and the page")
+    parser.option(
+        "--listen",
+        parse,
+        default=parse(":9956"),
+        metavar="ADDR",
+        help="for metrics and the page (default :9956)",
+    )
     log_options(parser)
     options = parser.parse_args(words)
 

@@ -111,7 +111,7 @@ class Parser(argparse.ArgumentParser):
             type=telling(convert),
             default=value,
             metavar=metavar,
-            help=f"{help} [${variable}]",
+            help=f"{help}{default_told(default)} [${variable}]",
         )
 
     def flag(
@@ -163,6 +163,13 @@ def telling(convert: Callable[[str], object]) -> Callable[[str], object]:
             raise argparse.ArgumentTypeError(str(error)) from error
 
     return converted
+
+
+def default_told(default: object) -> str:
+    """Returns what the help says of a default: nothing of one that is empty or has no short form."""
+    if isinstance(default, float):
+        return f" (default {default:g})"
+    return f" (default {default})" if default and isinstance(default, str) else ""
 
 
 def variable_of(option: str) -> str:

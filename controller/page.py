@@ -6,12 +6,20 @@ from cluster import shapes
 from cluster.node_preflight import NodePreflight
 from cluster.resources import VM_RUNTIME_NAME
 from controller.objects import Check, Node, Runtime, WireObject
+from controller.standing import State, state_of
 from controller.triggers import trigger_of
 from daemon import html
 
 MAX_NODES = 500
 """Rows of the table of nodes; failed ones come first."""
 TITLE = "VM preflight"
+LOOKS = {
+    State.PASSED: "good",
+    State.FAILED: "bad",
+    State.PENDING: "odd",
+    State.SKIPPED: "dim",
+    State.UNKNOWN: "dim",
+}
 
 
 def render(
@@ -97,11 +105,8 @@ def _row(node: Node, preflight: NodePreflight | None) -> list[str]:
 
 
 def _verdict(node: Node, preflight: NodePreflight | None) -> html.Markup:
-    if node.skipped:
-        return html.badge("skipped", "dim")
-    if preflight is None or preflight.status is None or preflight.status.passed is None:
-        return html.badge("unknown", "dim")
-    return html.badge("passed", "good") if preflight.status.passed else html.badge("failed", "bad")
+    state = state_of(preflight, skipped=node.skipped)
+    return html.badge(state.value.lower(), LOOKS[state])
 
 
 def _told(failed: list[WireObject]) -> list[str]:

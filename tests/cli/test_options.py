@@ -45,6 +45,12 @@ def test_an_option_counts_before_its_variable_and_that_before_the_default(monkey
     assert parser().parse_args(["--host-root", "/other"]).host_root == "/other"
 
 
+def test_the_help_tells_the_default_and_the_variable():
+    told = " ".join(parser().format_help().split())
+    assert "root (default /) [$VM_PREFLIGHT_HOST_ROOT]" in told
+    assert "time [$VM_PREFLIGHT_TIMEOUT]" in told
+
+
 @pytest.mark.parametrize(
     ("words", "forced"),
     [([], False), (["--force"], True), (["--force=true"], True), (["--force=false"], False)],
