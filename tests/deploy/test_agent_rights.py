@@ -1,5 +1,6 @@
 """What an agent's token may do, tried on a real API server with tokens bound to pods on nodes."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -115,13 +116,31 @@ def _told(wire: dict[str, object]) -> dict[str, object]:
 
 
 def test_all_that_it_may(agent: Agent) -> None:
-    wanted = {"nodepreflights.kubevm.io": "get list watch", "nodepreflights/status.kubevm.io": "patch update"}
+    wanted = {
+        "nodepreflights.kubevm.io": "get list watch",
+        "nodepreflights/status.kubevm.io": "get patch update",
+    }
     everybodys = listed(agent.plane, agent.plane.token("default", "vm-system"), "vm-system")
 
     assert not wanted.keys() & everybodys.keys()
     for namespace in ("vm-system", "default", "kube-system"):
         found = listed(agent.plane, agent.token, namespace)
         assert {what: verbs for what, verbs in found.items() if what not in everybodys} == wanted
+
+
+def test_kubectl_can_answer_with_an_agents_token(agent: Agent) -> None:
+    """It reads the subresource first, which is a right of its own."""
+    mine = agent.plane.kubeconfig_for_token(agent.token)
+    answer = (
+        "patch",
+        "nodepreflight",
+        NODE,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        json.dumps(ANSWER),
+    )
+    assert "patched" in agent.plane.kubectl(*answer, kubeconfig=mine)
 
 
 VERBS = {
