@@ -65,8 +65,9 @@ def check_view(wire: Wire) -> CheckView:
 
 
 def latest_ended(checks: Sequence[CheckView]) -> CheckView | None:
-    """Returns the latest check that has ended."""
-    return max((one for one in checks if one.ended), key=lambda one: one.age_key, default=None)
+    """Returns the latest check that has ended with a verdict: a cancelled one takes nothing back."""
+    judged = (one for one in checks if one.ended and one.passed is not None)
+    return max(judged, key=lambda one: one.age_key, default=None)
 
 
 def told_by_check(name: str, preflight: NodePreflight | None, check: CheckView | None) -> Wire | None:

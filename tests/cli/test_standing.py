@@ -152,6 +152,13 @@ def test_the_summary_counts_and_names_the_next_command():
     assert lines[-1] == "Why, and what to do: kubectl vm-preflight explain n2"
 
 
+def test_a_cancelled_check_takes_no_verdict_back():
+    later = {"metadata": {"name": "z", "creationTimestamp": "2026-01-01T00:01:00Z"}}
+    cancelled = check_view({**later, "status": {"completionTime": "2026-01-01T00:03:00Z", "checks": {}}})
+    view = View({}, {"n1": False}, [ended_check({"n1": {"passed": True}}), cancelled])
+    assert [one.state for one in view.standings()] == [State.PASSED]
+
+
 def test_who_may_not_see_nodes_sees_those_that_the_last_check_names():
     view = View({}, None, [ended_check({"n1": {"passed": True}})])
     assert [(one.node, one.state) for one in view.standings()] == [("n1", State.PASSED)]
