@@ -7,9 +7,12 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from controller.standing import State
+from controller.triggers import Trigger
 
 BUCKETS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 """Seconds; from one node whose agent is there to a rollout's grace."""
+RESULTS = ("Passed", "Failed", "Cancelled")
+"""How a check ends."""
 
 
 class Metrics:
@@ -23,17 +26,16 @@ class Metrics:
         self.registry = CollectorRegistry()
         prefix, registry = "vm_preflight_controller", self.registry
         self._nodes = Gauge(f"{prefix}_nodes", "Nodes by how they stand.", ["state"], registry=registry)
-        self._gate_open = Gauge(
-            f"{prefix}_gate_open",
-            "Whether virtual machines can be created (1) or not (0).",
-            registry=registry,
-        )
+        self._gate_open: Gauge | None = None
         self._runs = Counter(
             f"{prefix}_runs",
             "Checks that ended, by what asked for them and how.",
             ["trigger", "result"],
             registry=registry,
         )
+        for trigger in Trigger:  # from the start, so that rate() sees the first one
+            for result in RESULTS:
+                self._runs.labels(trigger.value, result)
         self._duration = Histogram(
             f"{prefix}_run_duration_seconds",
             "Time from picking a check up to its verdict.",
@@ -67,7 +69,13 @@ class Metrics:
             self._nodes.labels(state.value).set(counts[state])
 
     def gate(self, *, is_open: bool) -> None:
-        """Notes whether virtual machines can be created."""
+        """Notes whether virtual machines can be created; a standby, which never looked, does not say."""
+        if self._gate_open is None:
+            self._gate_open = Gauge(
+                "vm_preflight_controller_gate_open",
+                "Whether virtual machines can be created (1) or not (0).",
+                registry=self.registry,
+            )
         self._gate_open.set(is_open)
 
     def run_ended(self, trigger: str, result: str, seconds: float | None) -> None:
