@@ -6,7 +6,7 @@ as there or gone for a short time, until the informer says so too.
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -23,6 +23,9 @@ class Source(Protocol[T]):
 
     def items(self) -> dict[str, T]:
         """Returns all items by key."""
+
+    def get(self, key: str) -> T | None:
+        """Returns one item."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,20 +101,29 @@ class Cache(Generic[T]):
     def wrote(self, wire: Mapping[str, object]) -> None:
         """Notes an object as the API server returned it on a write."""
         key = shapes.key(wire)
-        item = self._project(wire)
-        new = key not in self._informer.items()
-        self._writes[key] = _Write(item, self._identify(item), new=new, at=self._clock())
+        self._note(key, self._project(wire), new=self._informer.get(key) is None)
 
-    def read(self, wire: Mapping[str, object]) -> None:
-        """Notes an object as the API server returned it on a read, where that is news."""
-        key = shapes.key(wire)
-        item, known = self._project(wire), self.items().get(key)
-        if known is None or self._identify(item).supersedes(self._identify(known)):
-            self._writes[key] = _Write(item, self._identify(item), new=known is None, at=self._clock())
+    def listed(self, wires: Iterable[Mapping[str, object]]) -> None:
+        """Notes what is news in a list of all objects, and what is gone.
+
+        Args:
+            wires: The objects as the API server lists them now: asked for by iterating, not before.
+        """
+        gone = self.items()
+        for wire in wires:
+            key = shapes.key(wire)
+            item, before = self._project(wire), gone.pop(key, None)
+            if before is None or self._identify(item).supersedes(self._identify(before)):
+                self._note(key, item, new=before is None)
+        for key, item in gone.items():
+            self.deleted(key, item)
 
     def deleted(self, key: str, item: T) -> None:
         """Notes that an item was deleted, or is known to be gone."""
         self._writes[key] = _Write(None, self._identify(item), new=False, at=self._clock())
+
+    def _note(self, key: str, item: T, *, new: bool) -> None:
+        self._writes[key] = _Write(item, self._identify(item), new=new, at=self._clock())
 
     def _is_settled(self, write: _Write[T], known: T | None) -> bool:
         late = self._clock() - write.at > PATIENCE

@@ -2,32 +2,32 @@
 
 import functools
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 from cluster import shapes
 from cluster.backoff import Backoff
 from cluster.informer import Informer
-from cluster.resources import AGENT_NAME, CHECKS, DAEMON_SETS, NODE_PREFLIGHTS, NODES, PODS, VM_RUNTIMES
+from cluster.node_preflight import NodePreflight
+from cluster.resources import (
+    AGENT_NAME,
+    CHECKS,
+    DAEMON_SETS,
+    NODE_PREFLIGHTS,
+    NODES,
+    PODS,
+    VM_RUNTIMES,
+    Resource,
+)
 from cluster.transport import Client
 from controller import objects, results
 from controller.caches import Cache, Identity
 from controller.objects import AgentPod, Check, DaemonSet, Node, Runtime, WireObject
 
+T = TypeVar("T")
+
 BACKOFF = Backoff(base=0.5, cap=5.0, random=random.random)
 """Delays of a watch that fails: one controller may ask more often than thousands of agents."""
-
-
-def node(wire: WireObject) -> Node:
-    """Projects a Node without its version, so that a heartbeat is no change."""
-    found = objects.node(wire)
-    return replace(found, meta=replace(found.meta, resource_version=""))
-
-
-def pod(wire: WireObject) -> AgentPod:
-    """Projects a Pod without its version."""
-    found = objects.agent_pod(wire)
-    return replace(found, meta=replace(found.meta, resource_version=""))
 
 
 class Observed:
@@ -58,100 +58,69 @@ class Observed:
             on_restart: Called with a resource's plural name when its watch is begun anew.
         """
 
-        def restarted(plural: str) -> Callable[[], None]:
-            return functools.partial(on_restart, plural)
+        def cache(
+            resource: Resource,
+            project: Callable[[WireObject], T],
+            identify: Callable[[T], Identity],
+            *,
+            where: str = "",
+            name: str = "",
+        ) -> Cache[T]:
+            informer = self._informers[resource.plural] = Informer(
+                client,
+                resource,
+                project,
+                namespace=where,
+                name=name,
+                on_change=on_change,
+                on_restart=functools.partial(on_restart, resource.plural),
+                backoff=BACKOFF,
+            )
+            return Cache(informer, project, identify)
 
-        runtimes = Informer(
-            client,
-            VM_RUNTIMES,
-            objects.runtime,
-            on_change=on_change,
-            on_restart=restarted(VM_RUNTIMES.plural),
-            backoff=BACKOFF,
-        )
-        checks = Informer(
-            client,
-            CHECKS,
-            objects.check,
-            namespace=namespace,
-            on_change=on_change,
-            on_restart=restarted(CHECKS.plural),
-            backoff=BACKOFF,
-        )
-        self._preflights = Informer(
-            client,
-            NODE_PREFLIGHTS,
-            results.preflight,
-            on_change=on_change,
-            on_restart=restarted(NODE_PREFLIGHTS.plural),
-            backoff=BACKOFF,
-        )
-        daemon_sets = Informer(
-            client,
-            DAEMON_SETS,
-            objects.daemon_set,
-            namespace=namespace,
-            name=AGENT_NAME,
-            on_change=on_change,
-            on_restart=restarted(DAEMON_SETS.plural),
-            backoff=BACKOFF,
-        )
-        nodes = Informer(
-            client,
-            NODES,
-            node,
-            on_change=on_change,
-            on_restart=restarted(NODES.plural),
-            backoff=BACKOFF,
-        )
-        self._pods = Informer(
-            client,
-            PODS,
-            pod,
-            namespace=namespace,
-            on_change=on_change,
-            on_restart=restarted(PODS.plural),
-            backoff=BACKOFF,
-        )
         self._client = client
-        self._informers = (runtimes, checks, self._preflights, daemon_sets, nodes, self._pods)
-        self.runtimes = Cache(runtimes, objects.runtime, _identity)
-        self.checks = Cache(checks, objects.check, _identity)
-        self.nodes = Cache(nodes, node, lambda one: Identity(one.meta.uid, one.version))
-        self.daemon_sets = Cache(daemon_sets, objects.daemon_set, _identity)
-        self.preflights = Cache(
-            self._preflights, results.preflight, lambda one: Identity(one.uid, one.resource_version)
-        )
+        self._namespace = namespace
+        self._informers: dict[str, Informer[Any]] = {}
+        self.runtimes = cache(VM_RUNTIMES, objects.runtime, _identity)
+        self.checks = cache(CHECKS, objects.check, _identity, where=namespace)
+        self.preflights = cache(NODE_PREFLIGHTS, results.preflight, _identity_of_preflight)
+        self.daemon_sets = cache(DAEMON_SETS, objects.daemon_set, _identity, where=namespace, name=AGENT_NAME)
+        self.nodes = cache(NODES, objects.node, _identity_apart)
+        self._pods = cache(PODS, objects.agent_pod, _identity_apart, where=namespace)
 
     def start(self) -> None:
         """Starts every informer."""
-        for informer in self._informers:
+        for informer in self._informers.values():
             informer.start()
 
     def stop(self) -> None:
         """Stops every informer."""
-        for informer in self._informers:
+        for informer in self._informers.values():
             informer.stop()
 
     @property
     def blind(self) -> bool:
         """Whether an answer of an agent would not be seen now."""
-        return bool(self._preflights.error)
+        return bool(self._informers[NODE_PREFLIGHTS.plural].error)
 
     def missing(self) -> str | None:
         """Returns what is not known yet, one line; None once every cache was filled."""
-        late = [informer for informer in self._informers if not informer.synced]
+        late = [informer for informer in self._informers.values() if not informer.synced]
         return "; ".join(informer.error for informer in late) or "not listed yet" if late else None
 
-    def refresh_preflights(self) -> None:
-        """Asks for every NodePreflight, whatever the watch has shown.
+    def refresh(self) -> None:
+        """Asks for every node, agent's pod and NodePreflight, whatever the watches have shown.
 
         Raises:
             ApiError: The API server's answer.
         """
-        for page in self._client.pages(NODE_PREFLIGHTS.path()):
-            for wire in shapes.items(page, "items"):
-                self.preflights.read(wire)
+        self.nodes.listed(self._all(NODES.path()))
+        self._pods.listed(self._all(PODS.path(namespace=self._namespace)))
+        self.preflights.listed(self._all(NODE_PREFLIGHTS.path()))
+
+    def _all(self, path: str) -> Iterator[WireObject]:
+        for page in self._client.pages(path):
+            yield from shapes.items(page, "items")
 
     def pods(self) -> dict[str, AgentPod]:
         """Returns the agent's pod on each node."""
@@ -173,3 +142,11 @@ def by_node(pods: Iterable[AgentPod]) -> dict[str, AgentPod]:
 
 def _identity(item: Runtime | Check | DaemonSet) -> Identity:
     return Identity(item.meta.uid, item.meta.resource_version)
+
+
+def _identity_of_preflight(item: NodePreflight) -> Identity:
+    return Identity(item.uid, item.resource_version)
+
+
+def _identity_apart(item: Node | AgentPod) -> Identity:
+    return Identity(item.meta.uid, item.version)

@@ -142,10 +142,11 @@ class Reconciler:
     def _confirm(self) -> bool:
         """Asks once more before nodes are given up; returns whether there was an answer.
 
-        A watch whose connection was cut can be silent for a minute and a half: a verdict is not left to it.
+        A watch whose connection was cut can be silent for a minute and a half: it is left to none whether a
+        node has answered, is still there and not skipped, and what its pod does.
         """
         try:
-            self._observed.refresh_preflights()
+            self._observed.refresh()
         except ApiError as error:
             log.warning("nodes are not given up unasked", error=str(error))
             self._metrics.failed("NodePreflight")

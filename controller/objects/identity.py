@@ -1,7 +1,7 @@
 """What every object has: an identity, and conditions in its status."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cluster.shapes import items, number, text, time
@@ -38,6 +38,11 @@ def meta(wire: WireObject) -> Meta:
         generation=number(wire, "metadata", "generation"),
         created=time(wire, "metadata", "creationTimestamp"),
     )
+
+
+def unversioned(wire: WireObject) -> Meta:
+    """Reads an object's ``metadata`` without its version, where a new one alone is no change."""
+    return replace(meta(wire), resource_version="")
 
 
 def condition(wire: WireObject, name: str) -> WireObject:

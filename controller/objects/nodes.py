@@ -7,7 +7,7 @@ from datetime import datetime
 
 from cluster.resources import PASSED_CONDITION, SKIP_LABEL
 from cluster.shapes import items, text, texts, time
-from controller.objects.identity import Meta, WireObject, condition, meta
+from controller.objects.identity import Meta, WireObject, condition, unversioned
 
 MAX_VERSION = 253
 """Characters of a version: its bound in the schemas of VMRuntime and NodePreflight."""
@@ -44,7 +44,7 @@ class Node:
     """A node.
 
     Attributes:
-        meta: Its identity.
+        meta: Its identity, without its version.
         labels: Its labels.
         taints: Its taints.
         ready: Whether its condition Ready is True.
@@ -79,7 +79,7 @@ def node(wire: WireObject) -> Node:
     ready = condition(wire, "Ready")
     trouble = ": ".join(part for part in (text(ready, "reason"), text(ready, "message")) if part)
     return Node(
-        meta=meta(wire),
+        meta=unversioned(wire),
         labels=texts(wire, "metadata", "labels"),
         taints=tuple(
             Taint(text(one, "key"), text(one, "value"), text(one, "effect"))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cluster.shapes import flag, items, mapping, text, time, words
-from controller.objects.identity import Meta, WireObject, condition, meta
+from controller.objects.identity import Meta, WireObject, condition, meta, unversioned
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,7 @@ class AgentPod:
     """A pod of the agent's DaemonSet.
 
     Attributes:
-        meta: Its identity.
+        meta: Its identity, without its version.
         owner: Name of the DaemonSet that owns it, empty for any other pod.
         node: The node that it runs on or is meant for.
         available: Whether its condition Ready is True.
@@ -20,6 +20,7 @@ class AgentPod:
         starting: It was never up: not scheduled, images being pulled, containers being made.
         reason: CamelCase word why it is not available.
         message: The same for a person.
+        version: Its resource version, which is no difference.
     """
 
     meta: Meta
@@ -30,6 +31,7 @@ class AgentPod:
     starting: bool = False
     reason: str = ""
     message: str = ""
+    version: str = field(default="", compare=False)
 
 
 STARTING_REASONS = frozenset(
@@ -59,7 +61,7 @@ def agent_pod(wire: WireObject) -> AgentPod:
     available = text(ready, "status") == "True"
     reason, message, starting = ("", "", False) if available else _why_unavailable(wire)
     return AgentPod(
-        meta=meta(wire),
+        meta=unversioned(wire),
         owner=owner,
         node=text(wire, "spec", "nodeName") or _meant_for(wire),
         available=available,
@@ -67,6 +69,7 @@ def agent_pod(wire: WireObject) -> AgentPod:
         starting=starting,
         reason=reason,
         message=message,
+        version=text(wire, "metadata", "resourceVersion"),
     )
 
 

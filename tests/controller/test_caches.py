@@ -1,4 +1,4 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from cluster import shapes
 from controller.caches import PATIENCE, Cache, Identity
@@ -26,6 +26,9 @@ class Shown:
 
     def items(self) -> dict[str, Item]:
         return dict(self.shown)
+
+    def get(self, key: str) -> Item | None:
+        return self.shown.get(key)
 
     def values(self) -> dict[str, str]:
         return {key: item[2] for key, item in self.cache.items().items()}
@@ -81,3 +84,38 @@ def test_a_version_that_is_no_number_does_not_win():
     shown.shown["a"] = ("u", "x", "theirs")
     shown.cache.wrote(wire("a", "u", 10, "ours"))
     assert shown.values() == {"a": "theirs"}
+
+
+def test_a_list_tells_what_the_informer_withholds():
+    shown = Shown()
+    shown.shown = {
+        "a": ("u", "9", "old"),
+        "b": ("v", "9", "gone"),
+        "c": ("w", "9", "made anew"),
+        "d": ("x", "9", "as it was"),
+    }
+    shown.cache.wrote(wire("d", "x", 12, "ours"))
+    shown.cache.listed(
+        [
+            wire("a", "u", 10, "new"),
+            wire("c", "y", 11, "another"),
+            wire("d", "x", 12, "ours"),
+            wire("e", "z", 13, "appeared"),
+        ]
+    )
+    assert shown.values() == {"a": "new", "c": "another", "d": "ours", "e": "appeared"}
+    shown.shown = {"a": ("u", "14", "newer"), "c": ("y", "11", "another"), "d": ("x", "12", "ours")}
+    assert shown.values() == {"a": "newer", "c": "another", "d": "ours", "e": "appeared"}
+
+
+def test_a_list_is_asked_for_after_what_is_known():
+    """An object that appears in between, and that the list lacks, is none that is gone."""
+    shown = Shown()
+
+    def asked() -> Iterator[Mapping[str, object]]:
+        shown.shown["b"] = ("v", "10", "appeared")
+        yield wire("a", "u", 9, "there")
+
+    shown.shown["a"] = ("u", "9", "there")
+    shown.cache.listed(asked())
+    assert shown.values() == {"a": "there", "b": "appeared"}

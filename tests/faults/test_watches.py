@@ -12,7 +12,7 @@ from witness import Expected, Witness
 
 from cluster import shapes
 from cluster.informer import Informer
-from cluster.resources import NODE_PREFLIGHTS
+from cluster.resources import NODE_PREFLIGHTS, NODES, PODS
 from cluster.transport import Client
 from controller.silence import Patience
 
@@ -96,6 +96,59 @@ def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
         watch.frozen.set()
     lab.agents.speak("w1")
     lab.verdict(passed=True, seconds=60)
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+@pytest.mark.parametrize("goes", ["deleted", "labelled"])
+def test_nobody_fails_whose_leaving_a_silent_watch_withholds(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy, goes: str
+):
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.agents.silent = {"w2"}
+    patience = Patience(answer=timedelta(seconds=4), rollout=timedelta(seconds=4))
+    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: "w2" in lab.names(NODE_PREFLIGHTS), "the node is asked", seconds=60)
+    silent = proxy.watches(NODES.path())
+    for watch in silent:
+        watch.frozen.set()
+    if goes == "deleted":
+        lab.delete(NODES, "w2")
+    else:
+        lab.label("w2", skip=True)
+    name = lab.verdict(passed=True, seconds=60)
+    assert set(shapes.mapping(lab.check(name), "checks")) == {"w1"}
+    for watch in silent:
+        watch.reset()
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+def test_a_node_is_waited_for_whose_pod_a_silent_watch_withholds(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    """For all that the controller sees there is no pod, which would have two minutes; it has ten."""
+    lab.add_node("w1")
+    lab.agents.silent = {"w1"}
+    patience = Patience(answer=timedelta(seconds=3), rollout=timedelta(seconds=60))
+    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+    lab.installed()
+    silent = proxy.watches(PODS.plural)
+    for watch in silent:
+        watch.frozen.set()
+    proxy.calls.clear()
+    lab.enable()
+    lab.until(lambda: lab.pods(), "the agent's pod is there", seconds=60)
+    lab.until(
+        lambda: any(call.path == NODE_PREFLIGHTS.path() for call in proxy.calls),
+        "it is asked once more",
+        seconds=60,
+    )
+    lab.agents.speak("w1")
+    lab.verdict(passed=True, seconds=60)
+    for watch in silent:
+        watch.reset()
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
