@@ -69,9 +69,7 @@ def run(
                 signal.signal(number, _stop)
             _serve(socket, host_root, config_path, plugin_dir)
         finally:
-            # Ending already: from here on nothing may rise any more.
-            for number in SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
+            _hear_no_more()
     except Stopped:
         log.info("stopped")
     return 0
@@ -137,9 +135,18 @@ def _reap() -> None:
         return
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def _hear_no_more() -> None:
+    """Lets nothing rise any more: this process ends already.
+
+    Not by SIG_IGN: Python would complain of a signal that came together with the first (Ctrl-C in a terminal,
+    and the agent's SIGTERM), and that it has noted but not handled.
+    """
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, lambda *_: None)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    _hear_no_more()
     # Killing the run's child can take a second, and Python drops an exception that rises in a finalizer.
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
     signal.setitimer(signal.ITIMER_REAL, GRACE)

@@ -76,6 +76,15 @@ def test_probe_ends_on_request_in_the_middle_of_a_run_and_leaves_nothing(lab: La
     assert agent.alive
 
 
+def test_probe_that_is_told_twice_at_once_ends_without_complaint(lab: Lab) -> None:
+    """As Ctrl-C in a terminal does: SIGINT from there, SIGTERM from the agent."""
+    probe = lab.probe("Fine")
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGCONT):
+        probe.popen.send_signal(number)
+    assert probe.popen.wait(timeout=20) == 0
+    assert "Traceback" not in probe.text()
+
+
 def test_agent_ends_on_request_in_the_middle_of_a_run(lab: Lab) -> None:
     probe, agent = lab.probe("Waiter", "Fine"), lab.agent()
     waiting(lab)
