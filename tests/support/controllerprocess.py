@@ -3,7 +3,6 @@
 import functools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -15,7 +14,7 @@ from typing import Self
 
 import offspring
 import waiting
-from controlplane import DEPLOY, LOOPBACK, ControlPlane
+from controlplane import DEPLOY, LOOPBACK, ControlPlane, free_ports
 
 PROGRAM = Path(sys.executable).with_name("vm-preflight")
 
@@ -59,11 +58,7 @@ class Kept:
 
     def __init__(self, plane: ControlPlane, *options: str, log: Path, server: str = "") -> None:
         self.ends: list[int] = []
-        # Bound, so that no connection of this machine's gets its port while no controller listens on it.
-        self._place = socket.socket()
-        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._place.bind((LOOPBACK, 0))
-        self._port = self._place.getsockname()[1]
+        (self._port,) = free_ports(1)
         self._begin = functools.partial(start, plane, *options, log=log, port=self._port, server=server)
         self._over = threading.Event()
         self._process = self._begin()
@@ -80,7 +75,6 @@ class Kept:
         self._process.send_signal(signal.SIGCONT)
         offspring.end(self._process)
         self._thread.join()
-        self._place.close()
 
     def signal(self, number: signal.Signals) -> None:
         """Sends it a signal."""

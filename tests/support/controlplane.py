@@ -379,12 +379,21 @@ class ControlPlane:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, each different."""
-    sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Free ports, each different, kept for whoever is told to listen on them, again and again.
+
+    A socket that is bound and does not listen keeps a port from everybody who asks for any, and from no
+    server that names it: both have SO_REUSEADDR (net/ipv4/inet_connection_sock.c, inet_bind_conflict).
+    """
+    places = [socket.socket() for _ in range(count)]
+    for one in places:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((LOOPBACK, 0))
+    _places.extend(places)
+    return [one.getsockname()[1] for one in places]
+
+
+_places: list[socket.socket] = []
+"""Kept to the end of the process."""
 
 
 def _object(text: str) -> dict[str, object]:
