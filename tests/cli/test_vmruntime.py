@@ -6,6 +6,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import vmkinds
 from faultyapi import FaultyAPI, status
 from program import command, vm_preflight
 from waiting import until
@@ -44,12 +45,6 @@ def annotate(lab, value):
     )
 
 
-def add_machine(lab, resource, name, **metadata):
-    metadata["name"] = name
-    body = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": {}}
-    lab.client.create(resource.path(namespace="default"), body)
-
-
 def machines(lab):
     return {name for kind in VIRTUAL_MACHINES for name in lab.names(kind, namespace="default")}
 
@@ -81,7 +76,7 @@ def test_enable_without_an_answer_in_time_is_status_3(lab, run):
 
 def test_the_command_finishes_what_was_begun_through_the_resource(lab, run):
     switched_on(lab)
-    add_machine(lab, KUBEVIRT, "precious")
+    vmkinds.add_once_open(lab.client, KUBEVIRT, "precious")
     lab.enable(enabled=False)
     until(lambda: lab.condition("DisableBlocked").get("reason") == "VMsProtected" or None, "protected")
     assert "vm-preflight disable vmruntime --force=true" in lab.condition("DisableBlocked")["message"]
@@ -115,7 +110,7 @@ def test_without_the_option_the_environment_names_the_cluster(lab):
 def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, run):
     switched_on(lab)
     annotate(lab, "true")
-    add_machine(lab, GKE, "precious")
+    vmkinds.add_once_open(lab.client, GKE, "precious")
     status, _, err = run("disable", "vmruntime")
     assert status == 1
     assert "no terminal to ask on: pass --force=true" in err
@@ -126,14 +121,14 @@ def test_with_the_annotation_and_no_terminal_the_command_says_what_to_pass(lab, 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_disabling_leaves_the_runtime_enabled(lab, run, number):
     switched_on(lab)
-    add_machine(lab, KUBEVIRT, "slow", finalizers=["example.com/held"])
+    vmkinds.add_once_open(lab.client, KUBEVIRT, "slow", finalizers=["example.com/held"])
     words = command("disable", "vmruntime", "--force", "--kubeconfig", str(lab.plane.kubeconfig))
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ended:
         assert ended.stderr is not None
         assert ended.stderr.readline().startswith("deleting 1 virtual machine")
         assert mapping(lab.runtime(), "metadata", "annotations").get(DISABLING_ANNOTATION) == "true"
         ended.send_signal(number)
-        _, err = ended.communicate(timeout=20)
+        _, err = ended.communicate(timeout=60)
     assert ended.returncode == 130
     assert err == "given up: the VM runtime stays enabled\n"
     assert enabled(lab)
@@ -201,7 +196,7 @@ def begun(lab):
 def test_a_check_that_somebody_deletes_is_one_line(lab):
     waiting, name = begun(lab)
     lab.delete(CHECKS, name, namespace=NAMESPACE)
-    out, err = waiting.communicate(timeout=30)
+    out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (1, "")
     assert err.splitlines()[-1] == f"vm-preflight check: {name} was deleted before it had a verdict"
 

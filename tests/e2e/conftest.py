@@ -10,7 +10,7 @@ import realcluster
 import toolchain
 import yaml
 from controlplane import DEPLOY, VIRTUAL_MACHINE_KINDS
-from endtoend import MACHINES, EndToEnd
+from endtoend import MACHINE, MACHINES, EndToEnd
 from kubectl import Kubectl
 from realcluster import RealCluster
 from story import Story
@@ -214,6 +214,12 @@ def machine_kinds(installed: EndToEnd) -> Iterator[EndToEnd]:
         installed.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
         installed.kubectl("wait", "--for=condition=Established", "-f", VIRTUAL_MACHINE_KINDS)
     installed.kubectl("create", "namespace", MACHINES)
+    tried = ("create", "--dry-run=server", "-f", "-")
+    until(  # an API server may know the gate's parameters half a minute late: docs/adr/0015
+        lambda: "paramKind" not in installed.kubectl.run(*tried, stdin=MACHINE.format(name="tried")).stderr,
+        "the gate answers",
+        seconds=SECONDS,
+    )
     yield installed
     installed.kubectl("delete", "namespace", MACHINES)
     if not there:

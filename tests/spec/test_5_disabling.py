@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+import vmkinds
 from controllerlab import ControllerLab
 from program import command, vm_preflight
 
@@ -46,12 +47,7 @@ def annotate(lab: ControllerLab, value: str | None) -> None:
 
 
 def add_machine(lab: ControllerLab) -> None:
-    body = {"apiVersion": MACHINE.api_version, "kind": MACHINE.kind, "metadata": {"name": "vm"}, "spec": {}}
-
-    def created() -> bool:
-        return lab.plane.request("POST", MACHINE.path(namespace="default"), body)[0] == 201
-
-    lab.until(created, "the gate lets a virtual machine through")
+    vmkinds.add_once_open(lab.client, MACHINE, "vm")
 
 
 def machines(lab: ControllerLab) -> set[str]:
@@ -92,6 +88,7 @@ def test_row_2(enabled: ControllerLab, annotation: str | None) -> None:
     assert (status, machines(enabled), is_on(enabled)) == (0, set(), OFF), said
 
 
+@pytest.mark.timeout(240)  # of which the garbage collector may take half a minute
 @pytest.mark.parametrize(
     ("answer", "left", "on"),
     [("y\n", set(), OFF), ("n\n", {"vm"}, ON), ("\n", {"vm"}, ON), ("\x04", {"vm"}, ON)],
@@ -105,7 +102,7 @@ def test_row_3(enabled: ControllerLab, answer: str, left: set[str], on: bool) ->
     with subprocess.Popen(words, stdin=theirs, stderr=subprocess.PIPE, text=True) as asking:
         os.close(theirs)
         os.write(ours, answer.encode())
-        _, said = asking.communicate(timeout=60)
+        _, said = asking.communicate(timeout=100)
     os.close(ours)
 
     assert said.startswith(

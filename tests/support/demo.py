@@ -20,6 +20,7 @@ from typing import Any
 import controllerprocess
 import offspring
 import toolchain
+import vmkinds
 from controlplane import LOOPBACK, ControlPlane, free_ports
 from nodes import StandInKubelet
 from stage import Stage
@@ -95,6 +96,7 @@ class Demo:
             )
             self.stack.callback(offspring.end, process)
             self.until(lambda: self.get(RUNTIME), "the controller makes the VMRuntime")
+            vmkinds.would_be_created(self.plane)  # after some starts of an API server it takes half a minute
         self.kubelet = self.stack.enter_context(StandInKubelet(self.plane, self.node))
         self.stage.run("kubectl get vmruntime vmruntime", says="false")
 
@@ -151,7 +153,10 @@ class Demo:
 
     def create(self, name: str, *, namespace: str = "default") -> None:
         """Creates a virtual machine, which must be let through or refused as the last verdict says."""
-        passed = self.last_passed()
+        latest = self.until(self.finished(1), "its verdict")["metadata"]["name"]
+        self.until(lambda: self.last().get("name") == latest, "the verdict decides")
+        passed = bool(self.last().get("passed"))
+        self.until(lambda: vmkinds.would_be_created(self.plane) is passed, "the gate goes by it")
         if name == "first":
             self.stage.title(f"Virtual machines {'can' if passed else 'cannot'} be created now")
         file = self.plane.directory / f"{name}.yaml"
@@ -279,10 +284,10 @@ class Demo:
 
         return look
 
-    def last_passed(self) -> bool:
-        """Whether the last check passed."""
+    def last(self) -> dict[str, Any]:
+        """What the gate knows of the last check."""
         summary = self.get(RUNTIME).get("status", {}).get("preflightCheckSummary", {})
-        return bool(summary.get("lastCompleted", {}).get("passed"))
+        return dict(summary.get("lastCompleted", {}))
 
     def preflight(self, node: str, part: str) -> dict[str, Any]:
         """A part of a node's NodePreflight."""

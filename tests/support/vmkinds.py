@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from controlplane import ControlPlane
+from rights import listed
 from waiting import until
 
+from cluster import shapes
 from cluster.resources import VIRTUAL_MACHINES, Resource
 from cluster.transport import ApiError, Client
 
@@ -89,13 +91,13 @@ def would_be_created(plane: ControlPlane, kind: Resource = VIRTUAL_MACHINES[0]) 
     """Whether a virtual machine could be created: the API server is asked, with a dry run.
 
     Returns once there is an answer: a server that was just started may have none for half a minute
-    (docs/adr/0015).
+    (docs/adr/0015), and a kind that was just established may be served a moment later.
     """
     path = f"{kind.path(namespace='default')}?dryRun=All"
 
     def ask() -> int | None:
         code, answer = plane.request("POST", path, machine(kind, "tried"))
-        starting = _is_starting(code, str(answer.get("message")))
+        starting = code == 404 or _is_starting(code, str(answer.get("message")))
         assert starting or code in (201, 403), answer
         return None if starting else code
 
@@ -118,12 +120,34 @@ def add(client: Client, kind: Resource, name: str, namespace: str = "default", *
     return str(found["uid"])
 
 
+def add_once_open(
+    client: Client, kind: Resource, name: str, namespace: str = "default", **metadata: object
+) -> str:
+    """Creates a virtual machine once the gate lets it through, and returns its uid.
+
+    A policy sees a verdict a moment after everybody else does.
+    """
+
+    def create() -> str | None:
+        try:
+            return add(client, kind, name, namespace, **metadata)
+        except ApiError as error:
+            if not error.forbidden:
+                raise
+            return None
+
+    return until(create, f"the gate lets {kind.kind} {name} through")
+
+
 def _is_starting(code: int, message: str) -> bool:
     return code == 422 and "paramKind" in message
 
 
 def reader(plane: ControlPlane, user: str, rules: Sequence[Mapping[str, object]]) -> str:
-    """Makes a service account in ``default`` with these rights in the whole cluster; returns its token."""
+    """Makes a service account in ``default`` with these rights in the whole cluster; returns its token.
+
+    Returns once the rights are in force, which is some time after they were granted.
+    """
     meta = {"name": user}
     plane.request("POST", "/api/v1/namespaces/default/serviceaccounts", {"metadata": meta})
     rbac = "/apis/rbac.authorization.k8s.io/v1"
@@ -133,4 +157,12 @@ def reader(plane: ControlPlane, user: str, rules: Sequence[Mapping[str, object]]
     plane.request(
         "POST", f"{rbac}/clusterrolebindings", {"metadata": meta, "roleRef": role, "subjects": [subject]}
     )
-    return plane.token(user, "default")
+    token = plane.token(user, "default")
+    granted = {
+        f"{resource}.{group}"
+        for rule in rules
+        for group in shapes.words(rule, "apiGroups")
+        for resource in shapes.words(rule, "resources")
+    }
+    until(lambda: granted <= listed(plane, token, "default").keys(), f"the rights of {user}")
+    return token
