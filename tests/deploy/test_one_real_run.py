@@ -79,6 +79,7 @@ def test_from_installation_to_the_verdict_and_back(plane: ControlPlane, tmp_path
         assert again["preflightCheckPassed"] is True
 
         with StandInKubelet(plane, "without-kvm", host_root=WITHOUT_KVM):
+            until(lambda: "without-kvm" in plane.kubectl("get", "npf", "-o", "name"), "the node is seen")
             asked = offspring.start(
                 [PROGRAM, "check", "vmruntimepfc", f"--kubeconfig={plane.kubeconfig}"], log=tmp_path / "check"
             )

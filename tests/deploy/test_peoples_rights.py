@@ -11,6 +11,7 @@ PEOPLE = "people"
 OURS = ("vm.cluster.gke.io", "kubevm.io")
 CHECKS = "vmruntimepreflightchecks.vm.cluster.gke.io"
 EVERYWHERE = {"vmruntimes.vm.cluster.gke.io": "get list watch", "nodepreflights.kubevm.io": "get list watch"}
+OUR_KINDS = {CHECKS, *EVERYWHERE}
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +25,7 @@ def people(installed: ControlPlane) -> Iterator[ControlPlane]:
             kind = ["rolebinding", "-n", "vm-system"] if where == "here" else ["clusterrolebinding"]
             who = f"--serviceaccount={PEOPLE}:{name}"
             installed.kubectl("create", *kind, f"people-{name}", f"--clusterrole={role}", who)
+            until(lambda name=name: ours(installed, name).keys() >= OUR_KINDS, "the roles' aggregation")
     yield installed
     for role in ("view", "edit", "admin"):
         installed.kubectl("delete", "rolebinding", "-n", "vm-system", f"people-{role}-here")

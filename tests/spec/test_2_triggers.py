@@ -8,7 +8,7 @@ import pytest
 from controllerlab import ControllerLab
 from program import vm_preflight
 
-from cluster.resources import CHECKS, NAMESPACE, SKIP_LABEL
+from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS, SKIP_LABEL
 from controller.silence import Patience
 
 Deed = Callable[[ControllerLab], object]
@@ -153,6 +153,7 @@ def test_row_3(enabled: ControllerLab) -> None:
 def test_row_4(enabled: ControllerLab, label: str) -> None:
     """Row 4: the label is removed from a node. Set with any value it skips the node, and makes no check."""
     kubectl(f"label nodes w2 {label}")(enabled)
+    enabled.seen_skipped("w2")
     asked, _ = new_check(enabled, manifest(f"skipped{label.rpartition('=')[2]}"))
     assert set(enabled.check(asked)["checks"]) == {"w1"}, "left out of later checks and of their verdict"
 
@@ -166,6 +167,7 @@ def test_a_skipped_node_fails_nothing(enabled: ControllerLab) -> None:
     """Line: a skipped node is left out of the verdict, even one that failed."""
     enabled.agents.failing = {"w2"}
     kubectl(f"label nodes w2 {SKIP_LABEL}=")(enabled)
+    enabled.seen_skipped("w2")
     new_check(enabled, manifest("w2-would-fail"))
 
     enabled.agents.failing = set()
@@ -188,6 +190,8 @@ def test_nodes_that_take_part(enabled: ControllerLab) -> None:
     enabled.plane.kubectl("taint", "node", "control-plane", taint)
     enabled.add_node("cordoned")
     enabled.plane.kubectl("cordon", "cordoned")
+    those = {"w1", "w2", "cordoned"}
+    enabled.until(lambda: enabled.names(NODE_PREFLIGHTS) == those, "the controller has seen them")
     name, _ = new_check(enabled, manifest("who-takes-part"))
 
-    assert set(enabled.check(name)["checks"]) == {"w1", "w2", "cordoned"}
+    assert set(enabled.check(name)["checks"]) == those

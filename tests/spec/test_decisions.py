@@ -6,7 +6,15 @@ import pytest
 from controllerlab import ControllerLab
 
 from cluster import shapes
-from cluster.resources import CHECKS, FORCE_DISABLE_ANNOTATION, NAMESPACE, NODES, VM_RUNTIME_NAME, VM_RUNTIMES
+from cluster.resources import (
+    CHECKS,
+    FORCE_DISABLE_ANNOTATION,
+    NAMESPACE,
+    NODE_PREFLIGHTS,
+    NODES,
+    VM_RUNTIME_NAME,
+    VM_RUNTIMES,
+)
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +135,8 @@ def test_15_what_is_no_removal_of_the_label(enabled: ControllerLab) -> None:
     lab.delete(NODES, "goes")
     lab.until(lambda: uid not in str(lab.status()["lastActedOn"]), "it is gone")
     lab.add_node("goes")
+    uid = shapes.text(lab.get(NODES, "goes"), "metadata", "uid")
+    lab.until(lambda: uid in str(lab.get(NODE_PREFLIGHTS, "goes")), "it is seen again")
     ask(lab, "with-the-node")
     assert set(lab.check("with-the-node")["checks"]) == {"w1", "w2", "goes"}
     assert lab.checks() == {*before, "with-the-node"}
@@ -178,6 +188,7 @@ def test_no_node_takes_part(lab: ControllerLab) -> None:
     """14, and design.md: a check with no node to run on does not pass and says so."""
     for name in ("w1", "w2"):
         lab.label(name, skip=True)
+    lab.seen_skipped("w1", "w2")
 
     assert ask(lab, "nobody").startswith("NoNodes: no node took part")
 

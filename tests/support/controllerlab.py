@@ -209,7 +209,7 @@ class ControllerLab:
         if self._controller is not None:
             thread, stop = self._controller
             stop.set()
-            thread.join(5)
+            thread.join(waiting.SECONDS)
             assert not thread.is_alive(), "the controller did not stop"
             self._controller = None
 
@@ -254,6 +254,19 @@ class ControllerLab:
     def label(self, name: str, *, skip: bool) -> None:
         labels = {SKIP_LABEL: "" if skip else None}
         self.client.patch(NODES.path(name), {"metadata": {"labels": labels}})
+
+    def seen_skipped(self, *names: str) -> None:
+        """Waits until the controller has seen that these nodes are skipped.
+
+        It watches nodes apart from checks: one that is asked for at once may be seen before a label.
+        """
+
+        def seen() -> bool:
+            skipped = shapes.words(self.status(), "lastActedOn", "skippedNodes")
+            uids = {shapes.text(self.get(NODES, name), "metadata", "uid") for name in names}
+            return uids <= set(skipped)
+
+        self.until(seen, f"{', '.join(names)} is seen to be skipped")
 
     def delete(self, resource: Resource, name: str, *, namespace: str = "") -> None:
         """Deletes an object at once; one that is gone is no error."""
