@@ -107,11 +107,11 @@ def test_answers_its_own_runs_and_tells_changes(cluster: Cluster, lab: Lab) -> N
     until(lambda: agent.metric("runs_total", trigger="Signal") == 1, "a run that nobody asked for")
     cluster.ask("r2")
     cluster.answered("r2")
+    assert cluster.version() != before
+    assert agent.terminate() == 0  # with which its log is complete
     # One write asked and one answered: the run that nobody asked for wrote nothing in between.
     published = [entry for entry in agent.log() if entry["event"] == "answer published"]
     assert [entry["run"] for entry in published] == ["", "r1", "r2"]
-    assert cluster.version() != before
-    assert agent.terminate() == 0
 
 
 def test_skipped_node_is_idle_until_it_is_not(cluster: Cluster, lab: Lab) -> None:

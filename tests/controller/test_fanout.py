@@ -15,7 +15,7 @@ def asks(count: int) -> list[Action]:
 
 
 def test_a_batch_is_done_at_once_and_whole():
-    together = threading.Barrier(WIDTH, timeout=30)
+    together = threading.Barrier(WIDTH, timeout=60)
     batch = asks(WIDTH)
 
     def do(action: Action) -> bool:

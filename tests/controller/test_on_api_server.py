@@ -96,6 +96,8 @@ def test_a_settled_cluster_is_left_alone(enabled: ControllerLab):
         found = [lab.get(resource, one, namespace=namespace) for resource, one, namespace in written]
         return [shapes.text(one, "metadata", "resourceVersion") for one in found]
 
+    # kube-controller-manager counts the pods in the status of the DaemonSet, which is its version too
+    lab.until(lambda: shapes.number(lab.daemon_set(), "status", "updatedNumberScheduled") == 2, "both pods")
     before, status = versions(), lab.status()
     daemon_set = shapes.text(lab.daemon_set(), "metadata", "resourceVersion")
     lab.stop()
@@ -113,7 +115,7 @@ def test_a_settled_cluster_is_left_alone(enabled: ControllerLab):
 
 def metrics(port: int) -> str:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             return str(answer.read().decode())
     except urllib.error.URLError:  # not listening yet
         return ""
@@ -125,10 +127,11 @@ def test_silent_nodes_fail_at_their_deadlines_and_are_told_apart(lab: Controller
     lab.add_node("mute")
     lab.add_node("well")
     lab.agents.silent = {"down", "pulling", "mute"}
-    lab.start(patience=SHORT)
+    lab.start()
     lab.installed()
     lab.enable()
     lab.until(lambda: len(lab.pods()) == 4, "the controller manager makes pods")
+    lab.until(lambda: lab.agents.answered, "the one that is well answers")
     for pod in lab.pods():
         node = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
             "nodeSelectorTerms"
@@ -143,6 +146,8 @@ def test_silent_nodes_fail_at_their_deadlines_and_are_told_apart(lab: Controller
         }[node]
         path = PODS.path(shapes.text(pod, "metadata", "name"), namespace=NAMESPACE, subresource="status")
         lab.client.patch(path, {"status": status})
+    lab.stop()
+    lab.start(patience=SHORT)  # by now everything is as it stays, however busy this machine is
     name = lab.verdict(passed=False)
     checks = lab.check(name)["checks"]
     reasons = {node: entry["results"][0]["reason"] for node, entry in checks.items()}
@@ -291,4 +296,4 @@ def test_killed_in_the_middle_of_a_run_and_started_again(lab: ControllerLab, tmp
     assert lab.checks() == {name}
     assert sorted(lab.agents.answered) == [(name, "w1"), (name, "w2")]
     again.send_signal(signal.SIGTERM)
-    assert again.wait(timeout=10) == 0
+    assert again.wait(timeout=60) == 0

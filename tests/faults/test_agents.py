@@ -175,4 +175,4 @@ def test_a_half_open_watch_is_given_up_by_itself(bench: Bench):
     watch.frozen.set()
     bench.ask("r1")
     bench.answered("r1")
-    assert any(one is not watch for one in bench.proxy.watches())
+    until(lambda: any(one is not watch for one in bench.proxy.watches()), "another watch", seconds=SECONDS)

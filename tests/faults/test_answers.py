@@ -77,6 +77,7 @@ STORMS: dict[str, Fault] = {
 }
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("storm", STORMS)
 def test_a_storm_over_everything(lab: ControllerLab, witness: Witness, proxy: FaultyProxy, storm: str):
     """Every call fails, reads and watches too, from the first answer on, and then for a while at the end."""
@@ -105,7 +106,7 @@ def test_a_storm_over_everything(lab: ControllerLab, witness: Witness, proxy: Fa
         for watch in proxy.watches():
             watch.reset()
         for _ in range(times):
-            assert blown.acquire(timeout=30)
+            assert blown.acquire(timeout=60)
         storming.clear()
 
     lab.enable()

@@ -31,7 +31,11 @@ def running(lab: ControllerLab, proxy: FaultyProxy) -> ControllerLab:
     lab.installed()
     lab.enable()
     lab.until(lambda: "w1" in {node for _, node in lab.agents.answered}, "half of the nodes answered")
-    assert {watch.call.path.split("/")[-1] for watch in proxy.watches()} == PLURALS
+    until(
+        lambda: {watch.call.path.split("/")[-1] for watch in proxy.watches()} == PLURALS,
+        "its watches",
+        seconds=60,
+    )
     return lab
 
 
@@ -87,7 +91,7 @@ def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
     """The deadline comes long before the silence is noticed: the controller asks before it judges."""
     lab.add_node("w1")
     lab.agents.silent = {"w1"}
-    patience = Patience(answer=timedelta(seconds=4), rollout=timedelta(seconds=4))
+    patience = Patience(answer=timedelta(seconds=8), rollout=timedelta(seconds=8))
     lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
     lab.installed()
     lab.enable()

@@ -144,6 +144,20 @@ class Witness:
         Raises:
             AssertionError: Something was lost, doubled or wrong.
         """
+        self.until_settled(enabled=enabled)
+        assert self.wrongs(expected) == []
+
+    def until_settled(self, *, enabled: bool) -> None:
+        """Waits until what is there belongs together, and nothing is written any more.
+
+        That it is quiet alone says little: who has to put things right may be slow to begin.
+
+        Args:
+            enabled: Whether the runtime is on.
+
+        Raises:
+            AssertionError: Something does not belong together.
+        """
         found: list[str] = []
 
         def consistent() -> bool:
@@ -156,7 +170,6 @@ class Witness:
             raise AssertionError(f"{error}: {'; '.join(found)}") from None
         self.until_quiet()
         assert self.inconsistencies(enabled=enabled) == []
-        assert self.wrongs(expected) == []
 
     def wrongs(self, expected: Sequence[Expected]) -> list[str]:
         """Returns what was lost, doubled or wrong in all that has happened."""
