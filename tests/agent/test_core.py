@@ -466,5 +466,5 @@ def test_loop_sleeps_until_woken_and_ends(world: World) -> None:
     thread.start()
     world.stop.set()
     world.agent.wake()
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()

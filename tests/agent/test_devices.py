@@ -20,7 +20,7 @@ LOOP_CTL_ADD, LOOP_CTL_REMOVE = 0x4C80, 0x4C81
 
 def told(directory: Source) -> list[str]:
     """Waits until something is to be read, and returns what it means."""
-    assert select.select([directory], [], [], 10)[0]
+    assert select.select([directory], [], [], 60)[0]
     return list(directory.changes())
 
 

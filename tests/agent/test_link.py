@@ -70,7 +70,7 @@ class Probe:
         if self.peer is not None:
             with contextlib.suppress(OSError):
                 self.peer.shutdown(socket.SHUT_RDWR)
-        self.thread.join(20)
+        self.thread.join(60)
 
 
 class Bench:
@@ -91,7 +91,7 @@ class Bench:
         until(lambda: self.link.up, "link up")
         return self.link
 
-    def fails(self, timeout: float = 5) -> ProbeError:
+    def fails(self, timeout: float = 30) -> ProbeError:
         with pytest.raises(ProbeError) as caught:
             self.link.run(RunRequest(timeout))
         return caught.value
@@ -113,7 +113,7 @@ def probe(bench: Bench) -> Iterator[Probe]:
 
 
 def test_asks_and_gets_the_report(bench: Bench, probe: Probe) -> None:
-    request = RunRequest(5, use_emulation=True, ignored=("Tun",))
+    request = RunRequest(30, use_emulation=True, ignored=("Tun",))
     assert bench.up().run(request) == REPORT
     assert bench.link.run(request) == REPORT
     assert probe.requests == [request, request]
@@ -134,7 +134,7 @@ def test_probe_that_ends_in_the_middle_of_a_run(bench: Bench, probe: Probe) -> N
     error = bench.fails()
     assert (error.outcome, str(error)) == (UNAVAILABLE, "probe: the probe ended the connection")
     probe.answer = lambda peer: peer.sendall(wire.encode_reply(Answer(REPORT)))
-    assert bench.up().run(RunRequest(5)) == REPORT
+    assert bench.up().run(RunRequest(30)) == REPORT
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_answer_that_is_none(bench: Bench, probe: Probe, sent: bytes, outcome: o
     error = bench.fails()
     assert (error.outcome, str(error)) == (outcome, message)
     probe.answer = lambda peer: peer.sendall(wire.encode_reply(Answer(REPORT)))
-    assert bench.up().run(RunRequest(5)) == REPORT
+    assert bench.up().run(RunRequest(30)) == REPORT
 
 
 def test_silence_ends_at_the_deadline_and_a_late_answer_is_not_taken_for_the_next(
@@ -181,7 +181,7 @@ def test_silence_ends_at_the_deadline_and_a_late_answer_is_not_taken_for_the_nex
         peers[0].sendall(wire.encode_reply(Answer(REPORT._replace(node="late"))))
     probe.answer = lambda peer: peer.sendall(wire.encode_reply(Answer(REPORT)))
     until(lambda: probe.peer is not peers[0], "a new connection")
-    assert bench.up().run(RunRequest(5)).node == REPORT.node
+    assert bench.up().run(RunRequest(30)).node == REPORT.node
 
 
 def test_answer_that_nobody_asked_for_cuts_the_connection(bench: Bench, probe: Probe) -> None:
@@ -189,7 +189,7 @@ def test_answer_that_nobody_asked_for_cuts_the_connection(bench: Bench, probe: P
     assert probe.peer is not None
     probe.peer.sendall(wire.encode_reply(Answer(REPORT)))
     until(lambda: "nobody asked" in bench.link.problem, "a reason")
-    assert bench.up().run(RunRequest(5)) == REPORT
+    assert bench.up().run(RunRequest(30)) == REPORT
 
 
 def test_probe_of_another_version_is_never_up(tmp_path: Path) -> None:
@@ -218,9 +218,9 @@ def test_stop_ends_a_run_under_way(bench: Bench, probe: Probe) -> None:
     caught: list[ProbeError] = []
     thread = threading.Thread(target=lambda: caught.append(bench.fails(600)))
     thread.start()
-    assert asked.wait(20)
+    assert asked.wait(60)
     bench.link.stop()
-    thread.join(20)
+    thread.join(60)
     assert [error.outcome for error in caught] == [UNAVAILABLE]
 
 

@@ -157,14 +157,14 @@ def reply(peer: socket.socket) -> wire.Reply:
 
 def test_junk_on_the_socket_is_refused_and_the_next_run_done(lab: Lab) -> None:
     probe = lab.probe("Fine")
-    for sent in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("!I", 2) + b"{}", os.urandom(1000)):
+    for sent in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("!I", 2) + b"{}", b"\xff" + os.urandom(1000)):
         with socket.socket(socket.AF_UNIX) as peer:
-            peer.settimeout(20)
+            peer.settimeout(60)
             peer.connect(lab.socket)
             peer.sendall(sent)
             assert isinstance(reply(peer), Refusal)
     with socket.socket(socket.AF_UNIX) as peer:
-        peer.settimeout(20)
+        peer.settimeout(60)
         peer.connect(lab.socket)
         peer.sendall(wire.encode_request(Hello()))
         assert isinstance(reply(peer), Welcome)

@@ -165,7 +165,7 @@ class TestARealGuest:
             guests.find(machine)(vm, vcpu, lambda: False)
             started = time.monotonic()
             latency.take(device, vcpu, monotonic=time.monotonic, nanoseconds=time.perf_counter_ns)
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 30
 
     def test_a_guest_that_makes_no_exit_is_ended(self) -> None:
         """The guest of x86 is replaced by an endless loop behind our back."""

@@ -169,7 +169,7 @@ def with_code(code: bytes, monkeypatch: pytest.MonkeyPatch) -> Finding:
     ],
 )
 def test_a_guest_that_does_another_thing(code: bytes, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "GUEST_SECONDS", 1.0)
+    monkeypatch.setattr(module, "GUEST_SECONDS", 30.0)
     finding = with_code(code, monkeypatch)
     assert finding.outcome is module.GUEST_FAILED
     assert words in finding.message
@@ -182,7 +182,7 @@ def test_a_guest_that_never_ends(code: bytes, monkeypatch: pytest.MonkeyPatch) -
     started = time.monotonic()
     finding = with_code(code, monkeypatch)
     assert finding.outcome is module.GUEST_TIMED_OUT
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 30.0
     assert finding.hint
 
 

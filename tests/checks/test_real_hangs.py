@@ -12,6 +12,8 @@ from pathlib import Path
 import hangingfs
 import pytest
 import situations
+import waiting
+from offspring import ended
 from program import command
 from realkvm import needs_kvm, needs_root
 
@@ -81,7 +83,7 @@ def test_a_file_system_that_does_not_answer(root: Path, config: str, takes: bool
         assert "request" in results[name].get("evidence", {}).get("wchan", "request")  # request_wait_answer
         assert results[name]["hint"]
     assert results["Memory"]["status"] == "Pass"
-    assert took < 5.0  # two time-outs, and a second of patience with each that does not die
+    assert took < 30.0  # 3 s on an idle machine: two time-outs, a second of patience with each
 
 
 @needs_kvm
@@ -95,7 +97,7 @@ def test_the_whole_runs_time_is_kept(root: Path) -> None:
             check=False,
             timeout=60,
         )
-    assert time.monotonic() - started < 4.0
+    assert time.monotonic() - started < 30.0
     results = json.loads(ended.stdout)["results"]
     assert ended.returncode == 1
     assert results[0]["reason"] == "TimedOut"
@@ -114,7 +116,7 @@ def test_files_that_are_fifos_are_not_waited_for(root: Path) -> None:
     started = time.monotonic()
     answer = situations.run(lambda: None, "--host-root", str(root))
     os.close(writer)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30.0
     assert answer.status == 1
     for name in answer.results:
         assert answer.told(name)[0] not in ("TimedOut", "Crashed")
@@ -132,10 +134,8 @@ def hanging_run(root: Path) -> Iterator[subprocess.Popen[str]]:
             text=True,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 20
-        while len(children_of(program.pid)) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
         try:
+            waiting.until(lambda: len(children_of(program.pid)) > 1, "the check's process")
             yield program
         finally:
             program.kill()
@@ -150,14 +150,14 @@ def test_a_signal_ends_the_program_and_its_check(
     others = [one for one in children_of(hanging_run.pid) if one != hanging_run.pid]
     assert others
     hanging_run.send_signal(number)
-    out, err = hanging_run.communicate(timeout=10)
+    out, err = hanging_run.communicate(timeout=60)
     assert hanging_run.returncode in (130, -number, 128 + number)
     assert out == ""
     assert "Traceback" not in err
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{one}").exists() for one in others) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    left = [one for one in others if Path(f"/proc/{one}").exists()]
-    for one in left:
-        os.kill(one, signal.SIGKILL)
-    assert left == []
+    try:
+        waiting.until(lambda: all(map(ended, others)), "the end of what it has started")
+    except AssertionError:
+        for one in others:
+            with suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
+        raise

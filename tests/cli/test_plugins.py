@@ -116,7 +116,7 @@ def test_a_host_without_a_cluster_gives_them_to_its_probe_by_the_environment(
 
         def results() -> list[dict[str, str]] | None:
             try:
-                with urllib.request.urlopen(f"http://{where}/report", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://{where}/report", timeout=60) as answer:
                     return json.loads(answer.read())["results"]  # type: ignore[no-any-return]
             except OSError:
                 return None
@@ -125,7 +125,7 @@ def test_a_host_without_a_cluster_gives_them_to_its_probe_by_the_environment(
         assert (result["checkName"], result["message"]) == ("Good", f"found in {root}")
     finally:
         agent.terminate()
-        assert agent.wait(timeout=20) == 0
+        assert agent.wait(timeout=60) == 0
 
 
 @needs_root

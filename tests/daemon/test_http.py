@@ -52,7 +52,7 @@ def server(shown: Daemon) -> Iterator[Server]:
 def ask(
     server: Server, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, http.client.HTTPMessage, bytes]:
-    client = http.client.HTTPConnection("127.0.0.1", server.address.port, timeout=10)
+    client = http.client.HTTPConnection("127.0.0.1", server.address.port, timeout=60)
     try:
         client.request(method, path, headers=headers)
         answer = client.getresponse()
@@ -63,7 +63,7 @@ def ask(
 
 def raw(server: Server, data: bytes) -> bytes:
     """Sends bytes as they are and returns everything that comes back."""
-    with socket.create_connection(("127.0.0.1", server.address.port), timeout=10) as client:
+    with socket.create_connection(("127.0.0.1", server.address.port), timeout=60) as client:
         client.sendall(data)
         received = b""
         while chunk := client.recv(1 << 16):
@@ -145,23 +145,23 @@ def test_page_that_cannot_be_made_is_an_error_and_the_rest_is_served(server: Ser
 
 
 def test_slow_client_is_told_and_holds_up_nobody(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon.http, "PATIENCE", 0.2)
-    with socket.create_connection(("127.0.0.1", server.address.port), timeout=10) as slow:
+    monkeypatch.setattr(daemon.http, "PATIENCE", 1.0)
+    with socket.create_connection(("127.0.0.1", server.address.port), timeout=60) as slow:
         slow.sendall(b"GET / HT")
         assert ask(server, "/healthz")[0] == 200
         assert slow.recv(1 << 16).startswith(b"HTTP/1.1 408 ")
 
 
 def test_client_that_takes_no_answer_is_dropped(shown: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon.http, "PATIENCE", 0.2)
+    monkeypatch.setattr(daemon.http, "PATIENCE", 1.0)
     routes = {"/large": lambda: ("text/plain", b"x" * 50_000_000)}
     server = serve(LOOPBACK, registry=shown.registry, ready=lambda: None, page=shown.page, routes=routes)
     dropped, drop = threading.Event(), server._drop
     monkeypatch.setattr(server, "_drop", lambda connection: (drop(connection), dropped.set()))
     try:
-        with socket.create_connection(("127.0.0.1", server.address.port), timeout=10) as deaf:
+        with socket.create_connection(("127.0.0.1", server.address.port), timeout=60) as deaf:
             deaf.sendall(b"GET /large HTTP/1.1\r\n\r\n")
-            assert dropped.wait(20)
+            assert dropped.wait(60)
             assert ask(server, "/healthz")[0] == 200
             received = 0
             with contextlib.suppress(ConnectionResetError):
@@ -174,7 +174,7 @@ def test_client_that_takes_no_answer_is_dropped(shown: Daemon, monkeypatch: pyte
 
 def test_newest_client_is_served_when_all_places_are_taken(server: Server) -> None:
     silent = [
-        socket.create_connection(("127.0.0.1", server.address.port), timeout=10)
+        socket.create_connection(("127.0.0.1", server.address.port), timeout=60)
         for _ in range(MAX_CONNECTIONS + 10)
     ]
     try:

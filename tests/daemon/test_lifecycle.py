@@ -35,7 +35,7 @@ def start(body: str) -> "subprocess.Popen[str]":
 def test_signal_sets_the_event(number: signal.Signals) -> None:
     process = start("stop.wait()")
     process.send_signal(number)
-    output, log = process.communicate(timeout=30)
+    output, log = process.communicate(timeout=60)
     assert (process.returncode, output) == (0, "left\n")
     assert '"event": "stopping"' in log
 
@@ -47,14 +47,14 @@ def test_hangup_is_handed_on_each_time() -> None:
         process.send_signal(signal.SIGHUP)
         assert process.stdout.readline() == "hangup\n"
     process.terminate()
-    assert process.communicate(timeout=30)[0] == "left\n"
+    assert process.communicate(timeout=60)[0] == "left\n"
     assert process.returncode == 0
 
 
 def test_body_that_does_not_end_is_cut_off_with_status_zero() -> None:
     process = start("time.sleep(600)")
     process.terminate()
-    output, log = process.communicate(timeout=30)
+    output, log = process.communicate(timeout=60)
     assert (process.returncode, output) == (0, "")
     assert "did not stop in time" in log
 
@@ -65,7 +65,7 @@ FAILING = "threading.Thread(target=lambda: 1 / 0, name='worker').start(); "
 @pytest.mark.parametrize("body", ["stop.wait()", "time.sleep(600)"])
 def test_thread_that_fails_ends_the_daemon_with_status_one(body: str) -> None:
     process = start(FAILING + body)
-    output, log = process.communicate(timeout=30)
+    output, log = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "")
     first = json.loads(log.splitlines()[0])
     assert (first["event"], first["thread"]) == ("a thread failed, stopping", "worker")
@@ -80,6 +80,6 @@ def test_handlers_are_put_back() -> None:
     with lifecycle.stopping() as stop:
         assert not stop.is_set()
         signal.raise_signal(signal.SIGTERM)
-        assert stop.wait(10)
+        assert stop.wait(60)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == before
     assert threading.excepthook is hook

@@ -218,10 +218,10 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(plugin, tmp_path: Path
 
 def test_the_smaller_time_counts(plugin) -> None:
     started = time.monotonic()
-    (result,) = results(plugin("#!/bin/sh\nsleep 3600\n", timeout=60), timeout=0.5)
+    (result,) = results(plugin("#!/bin/sh\nsleep 3600\n", timeout=60), timeout=1.5)
     assert result.reason == "TimedOut"
-    assert result.message == "no answer: the run's 0.5 s were over"
-    assert time.monotonic() - started < 20
+    assert result.message == "no answer: the run's 1.5 s were over"
+    assert time.monotonic() - started < 50
 
 
 def test_what_it_leaves_behind_holds_nothing_up_and_ends_with_the_run(plugin, tmp_path: Path) -> None:

@@ -50,8 +50,8 @@ def test_a_program_that_does_not_listen_is_no_error() -> None:
 def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Path) -> None:
     pid_file = tmp_path / "pids"
     script = shell(f"sleep 1000 & echo $! >> {pid_file}", f"echo $$ >> {pid_file}", "exec sleep 1000")
-    with pytest.raises(TimeoutError, match=r"0\.3 s"):
-        Host().run_program(script, timeout=0.3)
+    with pytest.raises(TimeoutError, match=r"1\.5 s"):
+        Host().run_program(script, timeout=1.5)
     pids = [int(word) for word in pid_file.read_text().split()]
     assert len(pids) == 2
     assert not any(is_running(pid) for pid in pids)
@@ -59,10 +59,10 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Pa
 
 def test_what_a_program_leaves_behind_does_not_hold_us_up(tmp_path: Path) -> None:
     started = time.monotonic()
-    status, output = Host().run_program(shell("sleep 20 & echo $!", "exit 5"), timeout=10)
+    status, output = Host().run_program(shell("sleep 100 & echo $!", "exit 5"), timeout=90)
     psutil.Process(int(output)).kill()
     assert status == 5
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_a_program_that_prints_without_end_costs_no_memory() -> None:
@@ -100,7 +100,7 @@ def test_a_program_ends_with_the_check_that_runs_it(tmp_path: Path) -> None:
         host.run_program(script, timeout=1000)
         return GOOD("not reached")
 
-    suite = Runner((fake("A", ask, timeout=0.5),), Host(), Config(), node="n", agent_version="0")
+    suite = Runner((fake("A", ask, timeout=1.5),), Host(), Config(), node="n", agent_version="0")
     assert suite.run().results[0].reason == "TimedOut"
     pids = [int(word) for word in pid_file.read_text().split()]
     assert len(pids) == 2

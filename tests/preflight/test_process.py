@@ -212,7 +212,7 @@ def test_a_child_does_not_outlive_a_parent_that_was_killed(tmp_path) -> None:
                 file.write(str(os.getpid()))
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(3600)
-        runner(fake("A", hang, timeout=0.2)).run()
+        runner(fake("A", hang, timeout=2.0)).run()
         """,
         status=-signal.SIGKILL,
     )

@@ -429,10 +429,10 @@ def test_the_whole_run_has_a_limit() -> None:
     def ask(host, run):
         time.sleep(3600)
 
-    results = run(fake("A"), fake("B", ask), fake("C"), fake("D", BAD), timeout=0.3)
+    results = run(fake("A"), fake("B", ask), fake("C"), fake("D", BAD), timeout=2.0)
     assert [result.reason for result in results.values()] == ["Good", "TimedOut", "TimedOut", "TimedOut"]
-    assert results["B"].message == "no answer: the run's 0.3 s were over"
-    assert results["C"].message == "not asked: the run's 0.3 s were over"
+    assert results["B"].message == "no answer: the run's 2 s were over"
+    assert results["C"].message == "not asked: the run's 2 s were over"
     report = runner(fake("A", ask), config=Config(timeout=0.1)).run()
     assert report.results[0].reason == "TimedOut"
 
@@ -539,7 +539,7 @@ def test_a_child_that_cannot_be_killed_is_left_behind_and_its_device_with_it(tmp
     unkilled: list[int] = []
     offspring = children()
     suite = runner(
-        fake("KVM", hang, reads=("/dev/kvm (ioctl)",), timeout=0.2),
+        fake("KVM", hang, reads=("/dev/kvm (ioctl)",), timeout=1.0),
         fake("Latency", reads=("a guest of /dev/kvm, timed",)),
         fake("Tun", reads=("/dev/net/tun",)),
         fake("Using", needs=("KVM",)),
@@ -580,7 +580,7 @@ def test_a_program_that_cannot_be_killed_is_not_started_again(tmp_path) -> None:
         os.kill(pid, signal.SIGKILL)
 
     offspring = children()
-    suite = runner(fake("A", hang, timeout=0.5), fake("B"), kill=kill_one, patience=0.1)
+    suite = runner(fake("A", hang, timeout=1.5), fake("B"), kill=kill_one, patience=0.1)
     for number in (1, 2):
         results = {result.check_name: result for result in suite.run().results}
         assert suite.stuck == 1, number
@@ -590,7 +590,7 @@ def test_a_program_that_cannot_be_killed_is_not_started_again(tmp_path) -> None:
     assert started.read_text() == "started\n"
     os.killpg(sessions[0], signal.SIGKILL)
     waiting.until(lambda: suite.stuck == 0, "the end of the program")
-    assert suite.run(only=["A"]).results[0].message == "no answer within 0.5 s"
+    assert suite.run(only=["A"]).results[0].message == "no answer within 1.5 s"
     os.killpg(sessions[-1], signal.SIGKILL)
     waiting.until(lambda: suite.stuck == 0, "the end of the second program")
     assert children() == offspring

@@ -191,7 +191,7 @@ class Process:
     def terminate(self) -> int:
         """Sends SIGTERM and returns the exit status."""
         self.popen.terminate()
-        return self.popen.wait(timeout=20)
+        return self.popen.wait(timeout=60)
 
     def kill(self) -> None:
         """Sends SIGKILL and collects it; safe to call twice."""
@@ -236,7 +236,7 @@ class AgentProcess(Process):
 
     def get(self, path: str) -> tuple[int, str]:
         """Returns status and body of a path."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             client.request("GET", path)
             answer = client.getresponse()

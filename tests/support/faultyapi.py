@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 from urllib.parse import parse_qsl, urlsplit
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds that anything here waits at most."""
 
 

@@ -17,8 +17,8 @@ import psutil
 import waiting
 
 INIT = Path(__file__).with_name("machine_init.py")
-START_SECONDS = 20.0
-END_SECONDS = 20.0
+START_SECONDS = 60.0
+END_SECONDS = 60.0
 
 
 class MachineError(Exception):

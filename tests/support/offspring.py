@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
-END_SECONDS = 5.0
+END_SECONDS = 60.0
 
 
 def start(

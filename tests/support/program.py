@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-SECONDS = 60
+SECONDS = 100
+"""Longer than what commands are told to wait, so that they say themselves what did not come."""
 
 
 def command(*words: str) -> list[str]:
