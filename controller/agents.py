@@ -41,7 +41,7 @@ def questions(
         features: The VMRuntime's features.
         running: The check that runs.
         taking_part: The nodes that take part in it.
-        watched: Triggers fire.
+        watched: Triggers fire, now or once it is clear that the runtime stays on.
         since: Since when the running check is waited for.
         patience: How long agents have.
     """

@@ -53,7 +53,7 @@ class _Look:
         self.turns = Turns(world, runtime, self.serving, self.current, self.sight)
         self.deadlines: list[datetime] = []
         self.given_up: frozenset[str] = frozenset()
-        self.watched = runtime.enabled and self.position.in_force and self.memory.enabled
+        self.watched = self.position.in_force and self.memory.enabled
         self.covered = triggers.is_about_to_start(self.memory, world.checks)
         self.upgrade = self._upgrade()
         self.after = self._memory_after()
@@ -118,6 +118,7 @@ class _Look:
         )
         after = triggers.remember(
             self.memory,
+            enabled=self.runtime.enabled,
             in_force=in_force,
             generation=self.runtime.meta.generation,
             features=self.runtime.features,

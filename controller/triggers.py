@@ -72,9 +72,21 @@ def fired(
 
 
 def remember(
-    memory: Memory, *, in_force: bool, generation: int, features: Features, nodes: Iterable[Node]
+    memory: Memory,
+    *,
+    enabled: bool,
+    in_force: bool,
+    generation: int,
+    features: Features,
+    nodes: Iterable[Node],
 ) -> Memory:
-    """Returns the memory after a look: what is there now counts as acted on."""
+    """Returns the memory after a look: what is there now counts as acted on.
+
+    But not while the runtime waits to be off: if it is to stay on after all, its verdict must be of what is
+    there then.
+    """
+    if in_force and not enabled:
+        return memory
     return replace(
         memory,
         enabled=in_force,

@@ -106,7 +106,7 @@ def noted(node: Node, preflight: NodePreflight | None, *, begins: bool, watched:
         node: The node.
         preflight: Its NodePreflight.
         begins: It is about to be asked for the run of an automatic check.
-        watched: Triggers fire.
+        watched: Triggers fire, now or once it is clear that the runtime stays on.
     """
     before = preflight.kubelet_version if preflight is not None else ""
     if not before or begins or node.skipped or not watched:

@@ -1,5 +1,8 @@
 """Histories of a cluster, played against the controller's whole decision."""
 
+from collections.abc import Callable
+
+import pytest
 from cluster_model import ClusterModel
 
 from controller.actions import WriteRuntimeStatus
@@ -463,6 +466,53 @@ def test_off_and_on_again_while_vms_protect_is_no_change():
     cluster.settle()
     assert len(cluster.checks) == 1
     assert cluster.last["name"] == first
+
+
+@pytest.mark.parametrize(
+    ("change", "trigger"),
+    [
+        (lambda cluster: cluster.enable(enabled=False, useEmulation=True), "FeatureChanged"),
+        (lambda cluster: cluster.label("b", skip=False), "SkipLabelRemoved"),
+    ],
+)
+def test_what_changes_while_vms_protect_is_checked_once_it_is_on_again(
+    change: Callable[[ClusterModel], None], trigger: str
+):
+    """Else the gate would open by the verdict of other features, of other nodes."""
+    cluster = installed("a", "b")
+    cluster.label("b", skip=True)
+    cluster.enable()
+    cluster.settle()
+    cluster.answer_all()
+    cluster.settle()
+    cluster.vms = VMs.SOME
+    cluster.enable(enabled=False)
+    cluster.settle()
+    change(cluster)
+    cluster.settle()
+    assert len(cluster.checks) == 1
+    cluster.enable()
+    cluster.settle()
+    cluster.wait(1)
+    cluster.settle()
+    assert cluster.triggers == ["Enabled", trigger]
+
+
+def test_what_changes_while_vms_protect_is_forgotten_once_it_is_off():
+    cluster = installed("a", "b")
+    cluster.label("b", skip=True)
+    cluster.enable()
+    cluster.settle()
+    cluster.vms = VMs.SOME
+    cluster.enable(enabled=False, useEmulation=True)
+    cluster.label("b", skip=False)
+    cluster.settle()
+    cluster.vms = VMs.NONE
+    cluster.settle()
+    assert cluster.status["enabled"] is False
+    cluster.enable()
+    cluster.settle()
+    assert cluster.triggers == ["Enabled", "Enabled"]
 
 
 def test_it_cannot_be_told_whether_vms_exist():

@@ -354,16 +354,23 @@ def test_a_persons_check_does_not_act_on_an_upgrade():
     assert triggers(cluster) == ["Enabled", "Requested", "ClusterUpgraded"]
 
 
-def test_an_upgrade_while_it_is_being_switched_off_fires_nothing_later():
+@pytest.mark.parametrize(("stays_on", "then"), [(True, "ClusterUpgraded"), (False, "Enabled")])
+def test_an_upgrade_while_vms_keep_it_on_fires_once_it_stays_on(stays_on: bool, then: str):
     cluster = enabled("a")
     cluster.vms = VMs.SOME
     cluster.enable(enabled=False)
     cluster.settle()
     all_at_once(cluster)
     quiet(cluster, 120)
+    assert triggers(cluster) == ["Enabled"]
+    if not stays_on:
+        cluster.vms = VMs.NONE
+        cluster.settle()
     cluster.enable()
     quiet(cluster, 120)
-    assert triggers(cluster) == ["Enabled"]
+    run(cluster)
+    quiet(cluster, 120)
+    assert triggers(cluster) == ["Enabled", then]
 
 
 # the parts
