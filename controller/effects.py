@@ -11,7 +11,7 @@ from datetime import datetime
 import structlog
 
 from cluster import node_preflight, shapes
-from cluster.events import EventRecorder, reference
+from cluster.events import reference
 from cluster.node_preflight import NodePreflight
 from cluster.resources import (
     CHECKS,
@@ -30,13 +30,12 @@ from controller.actions import Action, Announcement
 from controller.agents import asked_of
 from controller.caches import Cache
 from controller.metrics import Metrics
+from controller.news import News
 from controller.objects import Check, DaemonSet, Meta, Node, NodeCondition, Runtime, WireObject
 from controller.rollout import Rollout
 from controller.triggers import trigger_of
 
 log = structlog.get_logger()
-
-_Told = tuple[dict[str, str], Announcement]
 
 
 class Effects:
@@ -50,7 +49,7 @@ class Effects:
         preflights: Cache of the NodePreflights.
         daemon_sets: Cache of the agents' DaemonSet.
         rollout: Applies the agents' DaemonSet.
-        recorder: Writes Events.
+        news: What people are told of.
         metrics: Counts.
         namespace: The namespace of the checks and the agents.
         now: The time of day.
@@ -66,7 +65,7 @@ class Effects:
         preflights: Cache[NodePreflight],
         daemon_sets: Cache[DaemonSet],
         rollout: Rollout,
-        recorder: EventRecorder,
+        news: News,
         metrics: Metrics,
         namespace: str,
         now: Callable[[], datetime],
@@ -78,11 +77,10 @@ class Effects:
         self._preflights = preflights
         self._daemon_sets = daemon_sets
         self._rollout = rollout
-        self._recorder = recorder
+        self._news = news
         self._metrics = metrics
         self._namespace = namespace
         self._now = now
-        self._told: list[_Told] = []
         self._written: dict[str, tuple[str, object]] = {}
 
     def do(self, action: Action) -> bool:
@@ -134,18 +132,6 @@ class Effects:
                 self._daemon_sets.deleted(f"{self._namespace}/{daemon_set.meta.name}", daemon_set)
                 log.info("agents' DaemonSet deleted")
         return True
-
-    def tell(self) -> None:
-        """Writes the Events of what was done; last, so that they hold nothing up."""
-        told, self._told = self._told, []
-        for about, news in told:
-            self._recorder.record(
-                about, "Warning" if news.kind == "Warning" else "Normal", news.reason, news.message
-            )
-
-    def tell_of_node(self, name: str, uid: str, news: Announcement) -> None:
-        """Has an Event written on a node."""
-        self._told.append(({"apiVersion": "v1", "kind": "Node", "name": name, "uid": uid}, news))
 
     def _create(
         self,
@@ -219,11 +205,10 @@ class Effects:
             log.info("check ended", check=check.name, result=result, trigger=trigger_of(check).value)
         if announcement is not None:
             about = reference(CHECKS, check.name, namespace=self._namespace, uid=check.meta.uid)
-            self._told.append((about, announcement))
+            self._news.add(about, announcement)
             for runtime in self._runtimes.items().values():
-                self._told.append(
-                    (reference(VM_RUNTIMES, runtime.meta.name, uid=runtime.meta.uid), announcement)
-                )
+                about = reference(VM_RUNTIMES, runtime.meta.name, uid=runtime.meta.uid)
+                self._news.add(about, announcement)
         return True
 
     def _patch_node(self, node: Node, change: WireObject, *, subresource: str = "") -> bool:

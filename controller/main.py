@@ -20,6 +20,7 @@ from controller.effects import Effects
 from controller.fanout import server_is_away
 from controller.lookout import Lookout
 from controller.metrics import Metrics
+from controller.news import News
 from controller.observe import Observed
 from controller.reconciler import Reconciler
 from controller.rollout import Rollout
@@ -171,6 +172,7 @@ class _Leader:
             self._wake.wait(RETRY)
             self._wake.clear()
         rollout = Rollout(self._client, path=self._manifest, image=image, namespace=self._namespace)
+        news = News(EventRecorder(self._client, CONTROLLER_NAME, instance=own_name()))
         effects = Effects(
             self._client,
             runtimes=self._observed.runtimes,
@@ -179,7 +181,7 @@ class _Leader:
             preflights=self._observed.preflights,
             daemon_sets=self._observed.daemon_sets,
             rollout=rollout,
-            recorder=EventRecorder(self._client, CONTROLLER_NAME, instance=own_name()),
+            news=news,
             metrics=self._metrics,
             namespace=self._namespace,
             now=_now,
@@ -198,6 +200,7 @@ class _Leader:
             lookout=lookout,
             observed=self._observed,
             effects=effects,
+            news=news,
             metrics=self._metrics,
             wake=self._wake,
             patience=self._patience,

@@ -23,6 +23,7 @@ from controller.effects import Effects
 from controller.fanout import Fanout, server_is_away
 from controller.lookout import Lookout
 from controller.metrics import Metrics
+from controller.news import News
 from controller.observe import Observed
 from controller.retries import Retries
 from controller.silence import Patience
@@ -55,6 +56,7 @@ class Reconciler:
         lookout: Tells what is known.
         observed: Caches.
         effects: Does actions.
+        news: What people are told of.
         metrics: What is counted.
         wake: Set when something changed or the loop is to end.
         patience: How long nodes are waited for.
@@ -68,6 +70,7 @@ class Reconciler:
         lookout: Lookout,
         observed: Observed,
         effects: Effects,
+        news: News,
         metrics: Metrics,
         wake: threading.Event,
         patience: Patience,
@@ -75,7 +78,7 @@ class Reconciler:
     ) -> None:
         self._lookout = lookout
         self._observed = observed
-        self._effects = effects
+        self._news = news
         self._metrics = metrics
         self._patience = patience
         self._now = now
@@ -135,7 +138,8 @@ class Reconciler:
                 break
         else:
             log.warning("not settled after many rounds", rounds=MAX_ROUNDS)
-        self._effects.tell()
+        if self._news.tell(stop):
+            until = self._now()
         due = [self._now() + timedelta(seconds=seconds) for seconds in self._retries.due()]
         return min(until, self._now() + self._patience.idle, *due)
 
@@ -187,7 +191,7 @@ class Reconciler:
         preflights, nodes = world.preflights.values(), world.nodes.values()
         before = known_at_start(preflights, nodes) if self._verdicts is None else self._verdicts
         for preflight, news in transitions(before, preflights):
-            self._effects.tell_of_node(preflight.name, preflight.node_uid, news)
+            self._news.add_of_node(preflight.name, preflight.node_uid, news)
         self._verdicts = verdicts(before, preflights, {node.meta.uid for node in nodes})
 
 

@@ -11,6 +11,7 @@ from faultyproxy import Call, Exchange, Fault, FaultyProxy, carried_out_but, los
 from lifetime import EVERY_WRITE, kind_of, told
 from witness import Expected, Witness
 
+from cluster import events
 from cluster.resources import NODE_PREFLIGHTS
 from cluster.transport import Client
 
@@ -116,3 +117,29 @@ def test_a_storm_over_everything(lab: ControllerLab, witness: Witness, proxy: Fa
     blow(10)
     lab.verdict(passed=True, seconds=60)
     witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
+def test_events_that_are_never_answered_hold_nothing_up(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+):
+    """As those of a cluster whose Events have an etcd of their own, which is down."""
+    monkeypatch.setattr(events, "TIMEOUT", 1.5)
+    names = [f"w{number}" for number in range(60)]
+    for name in names:
+        lab.add_node(name)
+    lab.agents.failing = set(names)
+    never = threading.Event()
+
+    def rule(call: Call) -> Fault | None:
+        return (lambda exchange: exchange.wait(never)) if call.path.endswith("/events") else None
+
+    proxy.rules = [rule]
+    lab.start(client=Client(lab.credentials(proxy.url)))
+    lab.installed()
+    lab.enable()
+    lab.verdict(passed=False, seconds=60)
+    lab.agents.failing = set()
+    lab.ask("after")
+    lab.until(lambda: lab.check("after").get("pass") is True, "the next verdict", seconds=60)
+    never.set()
+    witness.judge(Expected("Enabled", passed=False), Expected("Requested", passed=True), enabled=True)
