@@ -145,7 +145,7 @@ class Parser(argparse.ArgumentParser):
 
     def _from_environment(self, variable: str, convert: Callable[[str], object], default: object) -> object:
         text = os.environ.get(variable)
-        if text is None:
+        if not text:  # empty counts as unset, as POSIX has it of LANG and its like
             return default
         try:
             return convert(text)

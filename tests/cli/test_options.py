@@ -77,6 +77,13 @@ def test_a_wrong_variable_is_named(monkeypatch, capsys):
     assert "VM_PREFLIGHT_WAIT: 'perhaps' is neither true nor false" in capsys.readouterr().err
 
 
+def test_an_empty_variable_counts_as_unset(monkeypatch):
+    for name in ("HOST_ROOT", "TIMEOUT", "WAIT"):
+        monkeypatch.setenv(f"VM_PREFLIGHT_{name}", "")
+    options = parser().parse_args([])
+    assert (options.host_root, options.timeout, options.wait) == ("/", None, False)
+
+
 def test_what_destroys_must_be_typed(monkeypatch):
     monkeypatch.setenv("VM_PREFLIGHT_WAIT", "true")
     monkeypatch.setenv("VM_PREFLIGHT_FORCE", "true")
