@@ -13,7 +13,7 @@ KUBECTL = Program(
     "kubectl vm-preflight",
     "Tells which nodes can really run virtual machines, and why the others cannot.",
     {
-        "nodes": ("cli.nodes", "show how every node stands; needs not be named"),
+        "nodes": ("cli.nodes", "show how every node stands; need not be named"),
         "explain": ("cli.explain", "show a node's report: what was found there, and what to do"),
         "run": ("cli.vmruntimepfc:check", "check every node now and wait for the verdict"),
         "enable": ("cli.vmruntime:enable", "let VMs be created once the nodes' preflight check has passed"),

@@ -34,6 +34,7 @@ from cluster.shapes import flag, items, mapping, number, text
 from cluster.transport import ApiError, Client
 from controller.status import DISABLE_BLOCKED
 from controller.switch import Obstacle
+from preflight.result import one_line
 
 PATH = VM_RUNTIMES.path(VM_RUNTIME_NAME)
 LAST = ("status", "preflightCheckSummary", "lastCompleted")
@@ -105,6 +106,8 @@ def wait_for_verdict(program: str, client: Client, generation: int, timeout: flo
     name = text(runtime, *LAST, "name")
     passed = flag(runtime, *LAST, "passed")
     print(f"{name} {'passed' if passed else 'failed'}")
+    if not passed:
+        say(f"see why: kubectl get vmruntimepfc -n {NAMESPACE} {one_line(name)} -o yaml")
     return 0 if passed else FAILED
 
 

@@ -62,9 +62,10 @@ def test_enable_waits_for_the_verdict(lab, run):
 
 def test_enable_waits_for_a_verdict_that_is_no(lab, run):
     lab.agents.failing = {"n1"}
-    status, out, _ = run("enable", "vmruntime", "--wait")
-    assert status == 1
-    assert out.splitlines()[-1].endswith(" failed")
+    status, out, err = run("enable", "vmruntime", "--wait")
+    name, told = out.splitlines()[-1].split()
+    assert (status, told) == (1, "failed")
+    assert err == f"see why: kubectl get vmruntimepfc -n vm-system {name} -o yaml\n"
 
 
 def test_enable_without_an_answer_in_time_is_status_3(lab, run):
