@@ -145,6 +145,12 @@ class Histories(RuleBasedStateMachine):
         if self.cluster.checks:
             self.cluster.delete_check(sorted(self.cluster.checks)[which % len(self.cluster.checks)])
 
+    @rule()
+    def delete_runtime(self) -> None:
+        """Somebody deletes the VMRuntime, which the controller makes anew."""
+        self.cluster.runtime = None
+        self.cluster.settle()
+
     @rule(name=st.sampled_from((*NAMES, "")), version=st.sampled_from(VERSIONS))
     def upgrade(self, name: str, version: str) -> None:
         if not name:
