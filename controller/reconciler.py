@@ -128,13 +128,14 @@ class Reconciler:
             self._publish(world, decision)
             self._retries.wanted(decision.actions)
             until = decision.look_again or until
+            todo = decision.actions
             if not decision.given_up <= confirmed:
-                if not self._confirm():
-                    until = self._now() + ASK_AGAIN
-                    break
-                confirmed = decision.given_up
-                continue
-            if stop.is_set() or not self._act(decision.actions, stop):
+                if self._confirm():
+                    confirmed = decision.given_up
+                    continue
+                todo = tuple(action for action in todo if not _is_verdict(action))
+                until = self._now() + ASK_AGAIN
+            if stop.is_set() or not self._act(todo, stop):
                 break
         else:
             log.warning("not settled after many rounds", rounds=MAX_ROUNDS)
@@ -193,6 +194,10 @@ class Reconciler:
         for preflight, news in transitions(before, preflights):
             self._news.add_of_node(preflight.name, preflight.node_uid, news)
         self._verdicts = verdicts(before, preflights, {node.meta.uid for node in nodes})
+
+
+def _is_verdict(action: Action) -> bool:
+    return isinstance(action, actions.WriteCheckStatus) and "pass" in action.status
 
 
 def _group(action: Action) -> object:

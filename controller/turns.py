@@ -70,7 +70,8 @@ class Turns:
         )
 
     def _cancelled(self, check: Check) -> Action:
-        answers = self._progress_of(check).answers if check.running else {}
+        so_far = self._progress_of(check)
+        answers = {name: one for name, one in so_far.answers.items() if name not in so_far.given_up}
         return actions.WriteCheckStatus(
             check, runs.cancelled_status(check, self.runtime, answers, self.world.now), result="Cancelled"
         )

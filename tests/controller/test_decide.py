@@ -423,6 +423,18 @@ def test_disabling_takes_everything_away_and_cancels_automatic_checks_alone():
     assert not cluster.preflights
 
 
+def test_a_cancelled_check_keeps_what_was_answered_and_gives_nobody_up():
+    cluster = installed("a", "b")
+    cluster.enable()
+    cluster.settle()
+    cluster.answer("a", passed=False)
+    cluster.enable(enabled=False)
+    cluster.act_late(cluster.look().actions)
+    cluster.wait(700)
+    cluster.settle()
+    assert set(cluster.check_status(only_check(cluster))["checks"]) == {"a"}
+
+
 def test_enabling_again_wants_a_new_verdict():
     cluster = enabled("a")
     cluster.enable(enabled=False)

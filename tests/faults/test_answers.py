@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from controllerlab import ControllerLab
@@ -14,6 +15,7 @@ from witness import Expected, Witness
 from cluster import events
 from cluster.resources import NODE_PREFLIGHTS
 from cluster.transport import Client
+from controller.silence import Patience
 
 REFUSALS: tuple[Fault, ...] = (
     status(500, "InternalError"),
@@ -143,3 +145,30 @@ def test_events_that_are_never_answered_hold_nothing_up(
     lab.until(lambda: lab.check("after").get("pass") is True, "the next verdict", seconds=60)
     never.set()
     witness.judge(Expected("Enabled", passed=False), Expected("Requested", passed=True), enabled=True)
+
+
+def test_lists_that_are_refused_keep_nobody_from_switching_off(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    """A node is to be given up, and is not for as long as the API server does not say that it is silent."""
+    lab.add_node("w1")
+    lab.agents.silent = {"w1"}
+    patience = Patience(answer=timedelta(seconds=2), rollout=timedelta(seconds=2))
+    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+    lab.installed()
+    asked = threading.Semaphore(0)
+
+    def rule(call: Call) -> Fault | None:
+        if call.writes or call.watches or call.path != NODE_PREFLIGHTS.path():
+            return None
+        asked.release()
+        return status(429, "TooManyRequests")
+
+    proxy.rules = [rule]
+    lab.enable()
+    for _ in range(2):
+        assert asked.acquire(timeout=60)
+    assert lab.status()["enabled"] is True
+    lab.enable(enabled=False)
+    lab.until(lambda: lab.status()["enabled"] is False, "it is off", seconds=60)
+    witness.judge(Expected("Enabled", passed=None), enabled=False)
