@@ -1,10 +1,11 @@
-"""An informer's cache together with our own writes that it has not seen yet.
+"""An informer's cache together with our own writes, and with what we listed, that it has not seen yet.
 
 Without them a look right after a write would find the old object and decide the same thing again. An own
 write counts until the informer shows that version or a newer one; an object that we created or deleted counts
-as there or gone for a short time, until the informer says so too.
+as there or gone for a short time, until the informer says so too. One that a list lacks is gone.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Write(Generic[T]):
-    """An own write; ``item`` is None where the object was deleted."""
+    """An own write, or what a list told; ``item`` is None where the object is gone."""
 
     item: T | None
     identity: Identity
@@ -115,8 +116,8 @@ class Cache(Generic[T]):
             item, before = self._project(wire), gone.pop(key, None)
             if before is None or self._identify(item).supersedes(self._identify(before)):
                 self._note(key, item, new=before is None)
-        for key, item in gone.items():
-            self.deleted(key, item)
+        for key, item in gone.items():  # for good: an object that is made anew has another unique id
+            self._writes[key] = _Write(None, self._identify(item), new=False, at=math.inf)
 
     def deleted(self, key: str, item: T) -> None:
         """Notes that an item was deleted, or is known to be gone."""

@@ -104,8 +104,10 @@ def test_a_list_tells_what_the_informer_withholds():
         ]
     )
     assert shown.values() == {"a": "new", "c": "another", "d": "ours", "e": "appeared"}
-    shown.shown = {"a": ("u", "14", "newer"), "c": ("y", "11", "another"), "d": ("x", "12", "ours")}
-    assert shown.values() == {"a": "newer", "c": "another", "d": "ours", "e": "appeared"}
+    shown.now = PATIENCE + 1  # a silent watch is silent for longer
+    assert shown.values() == {"a": "new", "c": "another", "d": "ours"}
+    shown.shown = {"a": ("u", "14", "newer"), "b": ("t", "15", "made anew")}
+    assert shown.values() == {"a": "newer", "b": "made anew"}
 
 
 def test_a_list_is_asked_for_after_what_is_known():
