@@ -59,13 +59,14 @@ class Turns:
 
     def _started(self, check: Check) -> Action:
         nodes = [name for name, node in self.serving.items() if not node.skipped]
+        take_part = "1 node takes part" if len(nodes) == 1 else f"{len(nodes)} nodes take part"
         return actions.WriteCheckStatus(
             check,
             runs.started_status(check, self.runtime, nodes, self.world.now),
             announcement=Announcement(
                 "Normal",
                 "PreflightStarted",
-                f"{check.name}: {trigger_of(check)}, {len(nodes)} nodes take part",
+                f"{check.name}: {trigger_of(check)}, {take_part}",
             ),
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from cluster_model import ClusterModel
 
-from controller.actions import WriteRuntimeStatus
+from controller.actions import WriteCheckStatus, WriteRuntimeStatus
 from controller.switch import VMs
 from controller.triggers import AUTOMATIC_NAME
 from controller.world import Manifest
@@ -33,6 +33,23 @@ def enabled(*nodes: str, passed: bool = True) -> ClusterModel:
 def only_check(cluster: ClusterModel) -> str:
     (name,) = cluster.checks
     return name
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"), [("", "0 nodes take part"), ("a", "1 node takes part"), ("ab", "2 nodes take part")]
+)
+def test_a_start_is_told_in_one_sentence(nodes: str, told: str):
+    cluster = installed(*nodes)
+    cluster.ask("mine")
+    sentences = []
+    while not sentences:
+        todo = cluster.look().actions
+        sentences = [
+            one.announcement.message for one in todo if isinstance(one, WriteCheckStatus) and one.announcement
+        ]
+        for action in todo:
+            cluster.do(action)
+    assert sentences == [f"mine: Requested, {told}"]
 
 
 def test_the_singleton_is_made_switched_off():
