@@ -305,10 +305,12 @@ OWNER = {
     ("owner", "exempt"),
     [
         (OWNER, True),
+        ({**OWNER, "apiVersion": "vm.cluster.gke.io/v1"}, True),
         ({**OWNER, "controller": False}, False),
         ({key: value for key, value in OWNER.items() if key != "controller"}, False),
         ({**OWNER, "kind": "VirtualMachineInstanceReplicaSet"}, False),
         ({**OWNER, "apiVersion": "example.test/v1"}, False),
+        ({**OWNER, "apiVersion": "kubevirt.io.example.test/v1"}, False),
     ],
 )
 def test_an_instance_is_exempt_only_with_a_virtual_machine_as_controller(
