@@ -3,7 +3,7 @@
 Who may see NodePreflights sees the table. The rest is done without where it may not be seen, and it is said.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cli.cluster_access import not_installed, say
@@ -42,8 +42,9 @@ class View:
     def standings(self) -> list[Standing]:
         """Returns how every node stands, by name."""
         check = latest_ended(self.checks or ())
-        answered = check.answers.keys() if check else set()
-        names = self.preflights.keys() | answered if self.skipped is None else self.skipped.keys()
+        names: Iterable[str] = self.preflights if self.skipped is None else self.skipped
+        if check and self.skipped is None and not names:  # the VM runtime is off
+            names = check.answers
         return [
             stand(
                 name,
