@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from controlplane import DEPLOY, ControlPlane
+from waiting import until
 
 KINDS = (
     "namespaces,customresourcedefinitions,clusterroles,clusterrolebindings,"
@@ -27,8 +28,8 @@ def test_leaves_nothing_and_can_be_installed_again(tmp_path: Path) -> None:
         plane.kubectl("create", "-f", "-", stdin=RUNTIME)
         assert len(plane.kubectl(*ours).split()) > 10
 
-        plane.kubectl("delete", "-k", DEPLOY, "--timeout=60s")
+        plane.kubectl("delete", "-k", DEPLOY, "--wait=false")  # kubectl's own waiting was seen to hang
 
-        assert plane.kubectl(*ours) == ""
+        until(lambda: plane.kubectl(*ours) == "", "nothing is left")
         plane.apply_deploy()
         assert plane.get_json("vmruntimes")["items"] == []

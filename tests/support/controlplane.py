@@ -285,9 +285,7 @@ class ControlPlane:
             ControlPlaneError: Something was refused.
         """
         said = self.kubectl("apply", "-k", DEPLOY)
-        self.kubectl(
-            "wait", "--for=condition=Established", "crd", "-l", "app.kubernetes.io/name=vm-preflight"
-        )
+        self._wait_established("crd", "-l", "app.kubernetes.io/name=vm-preflight")
         return said
 
     def apply_virtual_machine_kinds(self) -> None:
@@ -297,7 +295,7 @@ class ControlPlane:
             ControlPlaneError: Something was refused.
         """
         self.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
-        self.kubectl("wait", "--for=condition=Established", "-f", VIRTUAL_MACHINE_KINDS)
+        self._wait_established("-f", VIRTUAL_MACHINE_KINDS)
 
     def remove_virtual_machine_kinds(self) -> None:
         """Makes the kinds of virtual machine unknown again, with every virtual machine that is left.
@@ -311,6 +309,15 @@ class ControlPlane:
         self.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS, "--wait=false")
         find = ("get", "-f", VIRTUAL_MACHINE_KINDS, "--ignore-not-found", "-o", "name")
         waiting.until(lambda: self.kubectl(*find) == "", "the kinds of virtual machine are gone")
+
+    def _wait_established(self, *which: str | Path) -> None:
+        each = 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Established")].status};{end}'
+
+        def established() -> bool:
+            said = self.kubectl("get", *which, "-o", each)
+            return set(said.removesuffix(";").split(";")) == {"True"}
+
+        waiting.until(established, f"the kinds of {' '.join(map(str, which))} are established")
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://{LOOPBACK}:{port}" for port in (self._etcd_port, self._peer_port))
