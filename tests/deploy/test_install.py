@@ -50,7 +50,8 @@ def test_the_agents_manifest_reaches_the_controller_as_it_is(installed: ControlP
     ],
 )
 def test_explains_its_fields(installed: ControlPlane, field: str, told: str) -> None:
-    assert told in " ".join(installed.kubectl("explain", field).split())
+    # the API server publishes a kind's schema some time after the kind
+    until(lambda: told in " ".join(installed.run_kubectl("explain", field).stdout.split()), f"{told!r}")
 
 
 def test_every_field_is_described(installed: ControlPlane) -> None:

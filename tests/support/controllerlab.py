@@ -42,7 +42,7 @@ from daemon.address import Address
 MANIFEST = Path(__file__).parents[2] / "deploy" / "daemonset.yaml"
 IMAGE = "registry.example/vm-preflight:test"
 AGAIN_SECONDS = 0.2
-"""After an answer that an API server did not take that is away."""
+"""After an answer that an API server did not take that is away, or has just started."""
 Wire = Mapping[str, object]
 
 
@@ -128,7 +128,7 @@ class Agents:
             path = NODE_PREFLIGHTS.path(preflight.name, subresource="status")
             self._client.patch(path, {"status": status.to_dict()})
         except ApiError as error:
-            if error.status == 0 or error.status >= 500:
+            if error.status in (0, 403, 409, 429) or error.status >= 500:  # 403: it has not read its policies
                 return False
             if not error.not_found:  # else the node went meanwhile
                 raise

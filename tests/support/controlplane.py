@@ -30,6 +30,8 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 VIRTUAL_MACHINE_KINDS = Path(__file__).parent / "manifests" / "virtual-machines.yaml"
 """CRDs of every kind of virtual machine that the gate and the switch know."""
 START_SECONDS = 60.0
+RETRY_SECONDS = 1.0
+"""What an API server says in Retry-After."""
 CONTROLLERS = (
     "clusterrole-aggregation",
     "daemonset",
@@ -217,6 +219,9 @@ class ControlPlane:
     ) -> tuple[int, dict[str, object]]:
         """Sends one request, and returns the answer's status and object.
 
+        It is repeated where the API server says that it cannot answer yet, as client-go does: 429, while it
+        fills its cache of a kind that was just installed.
+
         Args:
             method: HTTP method.
             path: Path with query.
@@ -226,10 +231,20 @@ class ControlPlane:
         Raises:
             OSError: The API server does not answer.
         """
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=30, context=context)
-        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         token = self._token if token is None else token
+        end = time.monotonic() + START_SECONDS
+        while True:
+            status, answer = self._request(method, path, body, token)
+            if status != 429 or time.monotonic() > end:
+                return status, answer
+            time.sleep(RETRY_SECONDS)
+
+    def _request(
+        self, method: str, path: str, body: Mapping[str, object] | None, token: str
+    ) -> tuple[int, dict[str, object]]:
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        connection = http.client.HTTPSConnection(LOOPBACK, self._port, timeout=60, context=context)
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
         headers = {"Content-Type": kind, **({"Authorization": f"Bearer {token}"} if token else {})}
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
