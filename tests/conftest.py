@@ -1,6 +1,7 @@
 """Fixtures that every room shares: one real control plane for the session, and promtool."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,12 @@ PROGRAMS = {
     "promtool": ("promtool",),
 }
 """Which programs a fixture needs."""
+
+
+def pytest_configure() -> None:
+    """Lets Ctrl-C be: a shell has what it starts in the background ignore it, and so would our programs."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
