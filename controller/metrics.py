@@ -69,7 +69,7 @@ class Metrics:
             self._nodes.labels(state.value).set(counts[state])
 
     def gate(self, *, is_open: bool) -> None:
-        """Notes whether virtual machines can be created; a standby, which never looked, does not say."""
+        """Notes whether virtual machines can be created; absent before that, so on a standby."""
         if self._gate_open is None:
             self._gate_open = Gauge(
                 "vm_preflight_controller_gate_open",
