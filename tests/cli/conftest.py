@@ -7,8 +7,6 @@ import vmkinds
 from controllerlab import ControllerLab
 from controlplane import ControlPlane
 
-from cluster.resources import VIRTUAL_MACHINES
-
 
 @pytest.fixture
 def lab(virtual_machine_kinds: ControlPlane) -> Iterator[ControllerLab]:
@@ -17,11 +15,7 @@ def lab(virtual_machine_kinds: ControlPlane) -> Iterator[ControllerLab]:
         made.add_node("n1")
         made.start()
         made.installed()
-        vmkinds.would_be_created(
-            made.plane
-        )  # a test before may have restarted the API server: an answer is there
+        vmkinds.would_be_created(made.plane)  # the API server may have been restarted: an answer is there
         yield made
         made.stop()
-        for kind in VIRTUAL_MACHINES:
-            for name in made.names(kind, namespace="default"):
-                made.delete(kind, name, namespace="default")
+        vmkinds.release_all(made.plane)

@@ -66,25 +66,8 @@ def enabled(lab: ControllerLab) -> Iterator[None]:
     lab.until(lambda: lab.status()["enabled"] and shapes.flag(lab.summary(), "lastCompleted", "passed"), "on")
     vmkinds.would_be_created(lab.plane)  # a test before may have restarted the API server: an answer is there
     yield
-    for kind in VIRTUAL_MACHINES:
-        for one in shapes.items(lab.client.list(kind.path()), "items"):
-            release(
-                lab,
-                kind,
-                str(shapes.at(one, "metadata", "namespace")),
-                str(shapes.at(one, "metadata", "name")),
-            )
+    vmkinds.release_all(lab.plane)
     annotate(lab, None)
-
-
-def release(lab: ControllerLab, kind: Resource, namespace: str, name: str) -> None:
-    """Has a virtual machine deleted, and nothing hold it; again where the API server has just started."""
-    path = kind.path(name, namespace=namespace)
-    for method, body in (("DELETE", None), ("PATCH", {"metadata": {"finalizers": None}})):
-        lab.until(
-            lambda method=method, body=body: lab.plane.request(method, path, body)[0] in (200, 404),
-            f"{method} {path}",
-        )
 
 
 def annotate(lab: ControllerLab, value: str | None) -> None:
@@ -280,7 +263,7 @@ def test_what_makes_machines_anew_is_told(lab: ControllerLab) -> None:
             "once the VM runtime is off; to prevent that, delete it\n"
         )
         assert running.stderr.readline() == "deleting 1 virtual machine …\n"
-        release(lab, INSTANCE, "default", "web-x")
+        vmkinds.release(lab.plane, INSTANCE, "default", "web-x")
         assert running.wait(SECONDS) == 0
 
 
@@ -301,7 +284,7 @@ def test_slow_machines_are_waited_for_and_new_ones_are_refused_or_found(lab: Con
         finally:
             lab.plane.kubectl("label", "namespace", OTHER, gate.replace("=off", "-"))
         assert running.poll() is None
-        release(lab, KUBEVIRT, "default", "slow")
+        vmkinds.release(lab.plane, KUBEVIRT, "default", "slow")
         assert running.wait(SECONDS) == 0
     assert is_off(lab)
 
@@ -315,7 +298,7 @@ def test_an_api_server_that_goes_away_meanwhile_is_waited_for(lab: ControllerLab
         lab.plane.stop_apiserver()
         assert running.stderr.readline().endswith("; trying again\n")
         lab.plane.start_apiserver()
-        release(lab, KUBEVIRT, "default", "slow")
+        vmkinds.release(lab.plane, KUBEVIRT, "default", "slow")
         assert running.wait(SECONDS) == 0
     assert is_off(lab)
 
@@ -412,7 +395,7 @@ def test_who_may_delete_in_one_namespace_alone_deletes_nothing_there(lab: Contro
     assert f'in the namespace "{OTHER}"' in said
     assert (status, left(lab), is_untouched(lab)) == (1, {"one", "two"}, True)
 
-    release(lab, KUBEVIRT, OTHER, "two")
+    vmkinds.release(lab.plane, KUBEVIRT, OTHER, "two")
     assert disable(lab, "--force", kubeconfig=kubeconfig)[0] == 0
 
 
