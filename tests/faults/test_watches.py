@@ -12,7 +12,7 @@ from witness import Expected, Witness
 
 from cluster import shapes
 from cluster.informer import Informer
-from cluster.resources import NODE_PREFLIGHTS, NODES, PODS
+from cluster.resources import NAMESPACE, NODE_PREFLIGHTS, NODES, PODS
 from cluster.transport import Client
 from controller.silence import Patience
 
@@ -103,6 +103,37 @@ def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
+class LastMoment:
+    """A watch falls silent, and something happens, right before it is asked who is silent."""
+
+    def __init__(self, proxy: FaultyProxy, path: str, happens: Callable[[], None]) -> None:
+        self._proxy = proxy
+        self._path = path
+        self._happens = happens
+        self._silent: list[Watch] = []
+        proxy.rules = [self]
+
+    def __call__(self, call: Call) -> None:
+        asks = not call.watches and call.path in (NODES.path(), NODE_PREFLIGHTS.path())
+        begun = len(self._proxy.watches()) == len(PLURALS)  # else it lists for the first time
+        if asks and begun and not self._silent:
+            self._silent = self._proxy.watches(self._path)
+            for watch in self._silent:
+                watch.frozen.set()
+            self._happens()
+
+    def end(self) -> None:
+        """The watches that fell silent are found out."""
+        for watch in self._silent:
+            watch.reset()
+
+
+def restart(lab: ControllerLab, proxy: FaultyProxy, patience: Patience) -> None:
+    """Another controller goes on, through the proxy."""
+    lab.stop()
+    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+
+
 @pytest.mark.parametrize("goes", ["deleted", "labelled"])
 def test_nobody_fails_whose_leaving_a_silent_watch_withholds(
     lab: ControllerLab, witness: Witness, proxy: FaultyProxy, goes: str
@@ -110,49 +141,54 @@ def test_nobody_fails_whose_leaving_a_silent_watch_withholds(
     lab.add_node("w1")
     lab.add_node("w2")
     lab.agents.silent = {"w2"}
-    patience = Patience(answer=timedelta(seconds=4), rollout=timedelta(seconds=4))
-    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+    lab.start()
     lab.installed()
     lab.enable()
-    lab.until(lambda: "w2" in lab.names(NODE_PREFLIGHTS), "the node is asked", seconds=60)
-    silent = proxy.watches(NODES.path())
-    for watch in silent:
-        watch.frozen.set()
-    if goes == "deleted":
-        lab.delete(NODES, "w2")
-    else:
-        lab.label("w2", skip=True)
+    lab.until(lambda: lab.agents.answered, "the other one answers", seconds=60)
+
+    def leave() -> None:
+        if goes == "deleted":
+            lab.delete(NODES, "w2")
+        else:
+            lab.label("w2", skip=True)
+
+    moment = LastMoment(proxy, NODES.path(), leave)
+    restart(lab, proxy, Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1)))
     name = lab.verdict(passed=True, seconds=60)
     assert set(shapes.mapping(lab.check(name), "checks")) == {"w1"}
-    for watch in silent:
-        watch.reset()
+    moment.end()
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
 def test_a_node_is_waited_for_whose_pod_a_silent_watch_withholds(
     lab: ControllerLab, witness: Witness, proxy: FaultyProxy
 ):
-    """For all that the controller sees there is no pod, which would have two minutes; it has ten."""
+    """For all that the controller sees its pod runs and is not ready; but it is still to be made."""
+    soon = timedelta(seconds=0.2)
     lab.add_node("w1")
     lab.agents.silent = {"w1"}
-    patience = Patience(answer=timedelta(seconds=3), rollout=timedelta(seconds=60))
-    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+    lab.start(patience=Patience(progress=soon))
     lab.installed()
-    silent = proxy.watches(PODS.plural)
-    for watch in silent:
-        watch.frozen.set()
-    proxy.calls.clear()
     lab.enable()
-    lab.until(lambda: lab.pods(), "the agent's pod is there", seconds=60)
-    lab.until(
-        lambda: any(call.path == NODE_PREFLIGHTS.path() for call in proxy.calls),
-        "it is asked once more",
-        seconds=60,
-    )
+    lab.until(lambda: lab.pods() and lab.names(NODE_PREFLIGHTS), "its pod is there", seconds=60)
+    (pod,) = lab.pods()
+    path = PODS.path(shapes.text(pod, "metadata", "name"), namespace=NAMESPACE, subresource="status")
+
+    def become(phase: str) -> None:
+        lab.client.patch(path, {"status": {"phase": phase}})
+
+    def shown(reason: str) -> bool:
+        return f"is not ready ({reason})" in shapes.text(lab.condition("Ready"), "message")
+
+    become("Running")
+    lab.until(lambda: shown("NotReady"), "the controller sees it run", seconds=60)
+    moment = LastMoment(proxy, PODS.plural, lambda: become("Pending"))
+    patience = Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=100), progress=soon)
+    restart(lab, proxy, patience)
+    lab.until(lambda: shown("Pending"), "the controller knows that it does not", seconds=60)
     lab.agents.speak("w1")
     lab.verdict(passed=True, seconds=60)
-    for watch in silent:
-        watch.reset()
+    moment.end()
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
