@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cluster.events import EventType
 from cluster.node_preflight import NodePreflight, RunRequest, spec_body
 from controller.objects import Check, DaemonSet, Node, NodeCondition, Runtime
 
@@ -19,7 +20,7 @@ class Announcement:
         message: One line.
     """
 
-    kind: str
+    kind: EventType
     reason: str
     message: str
 

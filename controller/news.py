@@ -57,8 +57,7 @@ class News:
         end = self._clock() + SECONDS
         while self._left and not stop.is_set():
             about, what = self._left.popleft()
-            kind: EventType = "Warning" if what.kind == "Warning" else "Normal"
-            written = self._recorder.record(about, kind, what.reason, what.message)
+            written = self._recorder.record(about, what.kind, what.reason, what.message)
             if self._clock() < end:
                 continue
             if written or not self._left:

@@ -92,8 +92,12 @@ class Turns:
 
     def _finished(self, check: Check, so_far: Progress) -> Action:
         wire, verdict = runs.finished_status(check, self.runtime, so_far.answers, self.world.now)
-        result, kind = ("Passed", "Normal") if verdict.passed else ("Failed", "Warning")
-        told = Announcement(kind, f"Preflight{result}", f"{check.name}: {verdict.message}")
+        result = "Passed" if verdict.passed else "Failed"
+        told = Announcement(
+            "Normal" if verdict.passed else "Warning",
+            f"Preflight{result}",
+            f"{check.name}: {verdict.message}",
+        )
         return actions.WriteCheckStatus(check, wire, result, told)
 
     def _progress_of(self, check: Check) -> Progress:

@@ -31,7 +31,6 @@ VIRTUAL_MACHINE_KINDS = Path(__file__).parent / "manifests" / "virtual-machines.
 """CRDs of every kind of virtual machine that the gate and the switch know."""
 START_SECONDS = 60.0
 RETRY_SECONDS = 1.0
-"""What an API server says in Retry-After."""
 CONTROLLERS = (
     "clusterrole-aggregation",
     "daemonset",
@@ -237,7 +236,7 @@ class ControlPlane:
             status, answer = self._request(method, path, body, token)
             if status != 429 or time.monotonic() > end:
                 return status, answer
-            time.sleep(RETRY_SECONDS)
+            time.sleep(RETRY_SECONDS)  # as it asks for, in Retry-After
 
     def _request(
         self, method: str, path: str, body: Mapping[str, object] | None, token: str

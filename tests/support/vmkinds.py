@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from controlplane import ControlPlane
 from rights import listed
@@ -58,8 +59,8 @@ def installed(
     client.create(CRDS.path(), definition(kind, versions, conversion=conversion))
     try:
         for version in versions:
-            listed = f"/apis/{kind.group}/{version}/{kind.plural}"
-            until(lambda where=listed: answers(client, where), f"{listed} is served")  # type: ignore[misc]
+            served = f"/apis/{kind.group}/{version}/{kind.plural}"
+            until(partial(answers, client, served), f"{served} is served")
         yield
     finally:
         if conversion:  # else its objects cannot be read, and hold it for ever
@@ -142,11 +143,12 @@ def add_once_open(
 def release(plane: ControlPlane, kind: Resource, namespace: str, name: str) -> None:
     """Deletes a virtual machine, whatever holds it; again where the API server has just started."""
     path = kind.path(name, namespace=namespace)
-    for method, body in (("DELETE", None), ("PATCH", {"metadata": {"finalizers": None}})):
-        until(
-            lambda method=method, body=body: plane.request(method, path, body)[0] in (200, 404),  # type: ignore[misc]
-            f"{method} {path}",
-        )
+
+    def done(method: str, body: Mapping[str, object] | None = None) -> bool:
+        return plane.request(method, path, body)[0] in (200, 404)
+
+    until(partial(done, "DELETE"), f"DELETE {path}")
+    until(partial(done, "PATCH", {"metadata": {"finalizers": None}}), f"PATCH {path}")
 
 
 def release_all(plane: ControlPlane) -> None:
