@@ -110,12 +110,13 @@ class Cache(Generic[T]):
         Args:
             wires: The objects as the API server lists them now: asked for by iterating, not before.
         """
+        shown = self._informer.items()
         gone = self.items()
         for wire in wires:
             key = shapes.key(wire)
             item, before = self._project(wire), gone.pop(key, None)
             if before is None or self._identify(item).supersedes(self._identify(before)):
-                self._note(key, item, new=before is None)
+                self._note(key, item, new=key not in shown)
         for key, item in gone.items():  # for good: an object that is made anew has another unique id
             self._writes[key] = _Write(None, self._identify(item), new=False, at=math.inf)
 

@@ -110,6 +110,30 @@ def test_a_list_tells_what_the_informer_withholds():
     assert shown.values() == {"a": "newer", "b": "made anew"}
 
 
+def test_a_list_tells_of_an_own_object_that_the_informer_has_never_shown():
+    """Somebody changed it since; it is no object that was shown and went."""
+    shown = Shown()
+    shown.cache.wrote(wire("a", "u", 10, "ours"))
+    shown.cache.listed([wire("a", "u", 12, "theirs")])
+    assert shown.values() == {"a": "theirs"}
+    shown.shown["a"] = ("u", "10", "ours")
+    assert shown.values() == {"a": "theirs"}
+    shown.shown["a"] = ("u", "13", "newer")
+    assert shown.values() == {"a": "newer"}
+
+
+def test_an_object_that_goes_while_it_is_listed_is_gone():
+    shown = Shown()
+
+    def asked() -> Iterator[Mapping[str, object]]:
+        yield wire("a", "u", 12, "there")
+        del shown.shown["a"]
+
+    shown.shown["a"] = ("u", "9", "there")
+    shown.cache.listed(asked())
+    assert shown.values() == {}
+
+
 def test_a_list_is_asked_for_after_what_is_known():
     """An object that appears in between, and that the list lacks, is none that is gone."""
     shown = Shown()

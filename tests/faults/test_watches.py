@@ -85,20 +85,17 @@ def test_half_open_watches_are_given_up_by_themselves(
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
-def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
+def test_nobody_is_given_up_whom_a_silent_watch_has_never_shown(
     lab: ControllerLab, witness: Witness, proxy: FaultyProxy
 ):
     """The deadline comes long before the silence is noticed: the controller asks before it judges."""
     lab.add_node("w1")
-    lab.agents.silent = {"w1"}
     patience = Patience(answer=timedelta(seconds=8), rollout=timedelta(seconds=8))
     lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
     lab.installed()
-    lab.enable()
-    lab.until(lambda: "w1" in lab.names(NODE_PREFLIGHTS), "the node is asked", seconds=60)
-    for watch in proxy.watches(NODE_PREFLIGHTS.plural):
+    for watch in until(lambda: proxy.watches(NODE_PREFLIGHTS.plural) or None, "the watch is open"):
         watch.frozen.set()
-    lab.agents.speak("w1")
+    lab.enable()
     lab.verdict(passed=True, seconds=60)
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
@@ -132,6 +129,27 @@ def restart(lab: ControllerLab, proxy: FaultyProxy, patience: Patience) -> None:
     """Another controller goes on, through the proxy."""
     lab.stop()
     lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
+
+
+def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    lab.add_node("w1")
+    lab.agents.silent = {"w1"}
+    lab.start()
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: lab.names(NODE_PREFLIGHTS), "the node is asked", seconds=60)
+
+    def answer() -> None:
+        lab.agents.speak("w1")
+        until(lambda: bool(lab.agents.answered), "it answers")
+
+    moment = LastMoment(proxy, NODE_PREFLIGHTS.path(), answer)
+    restart(lab, proxy, Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1)))
+    lab.verdict(passed=True, seconds=60)
+    moment.end()
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
 @pytest.mark.parametrize("goes", ["deleted", "labelled"])
