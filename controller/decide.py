@@ -52,7 +52,7 @@ class _Look:
         self.sight = runs.sight(world.sight, self.current, world.now)
         self.turns = Turns(world, runtime, self.serving, self.current, self.sight)
         self.deadlines: list[datetime] = []
-        self.given_up: frozenset[str] = frozenset()
+        self.failing: frozenset[str] = frozenset()
         self.watched = self.position.in_force and self.memory.enabled
         self.covered = triggers.is_about_to_start(self.memory, world.checks)
         self.upgrade = self._upgrade()
@@ -82,7 +82,7 @@ class _Look:
             upgrade=self.upgrade,
             sight=self.sight,
             serving=self.serving,
-            given_up=self.given_up,
+            failing=self.failing,
         )
 
     def _upgrade(self) -> Upgrade | None:
@@ -195,7 +195,7 @@ class _Look:
             if not check.finished:
                 turn = self.turns.of(check)
                 self.deadlines += turn.deadlines
-                self.given_up |= turn.given_up
+                self.failing |= turn.failing
                 yield from turn.actions
             if check.trigger != trigger_of(check):
                 # last: a status that was decided from the version before it would be a conflict

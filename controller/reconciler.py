@@ -129,9 +129,9 @@ class Reconciler:
             self._retries.wanted(decision.actions)
             until = decision.look_again or until
             todo = decision.actions
-            if not decision.given_up <= confirmed:
+            if not decision.failing <= confirmed:
                 if self._confirm():
-                    confirmed = decision.given_up
+                    confirmed = decision.failing
                     continue
                 todo = tuple(action for action in todo if not _is_verdict(action))
                 until = self._now() + ASK_AGAIN
@@ -145,7 +145,7 @@ class Reconciler:
         return min(until, self._now() + self._patience.idle, *due)
 
     def _confirm(self) -> bool:
-        """Asks once more before nodes are given up; returns whether there was an answer.
+        """Asks once more before nodes fail a check; returns whether there was an answer.
 
         A watch whose connection was cut can be silent for a minute and a half: it is left to none whether a
         node has answered, is still there and not skipped, and what its pod does.
@@ -153,7 +153,7 @@ class Reconciler:
         try:
             self._observed.refresh()
         except ApiError as error:
-            log.warning("nodes are not given up unasked", error=str(error))
+            log.warning("no node fails unasked", error=str(error))
             self._metrics.failed("NodePreflight")
             return False
         return True

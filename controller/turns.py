@@ -22,12 +22,12 @@ class Turn:
     Attributes:
         actions: What to do now.
         deadlines: When to look again though nothing changed.
-        given_up: Nodes that count as failed in it because they have not answered, where it ends now.
+        failing: Nodes that fail in it, where it ends now.
     """
 
     actions: tuple[Action, ...] = ()
     deadlines: tuple[datetime, ...] = ()
-    given_up: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Turns:
         """The end of a running check at once, its progress now and then."""
         so_far = self._progress_of(check)
         if not so_far.waiting:
-            return Turn((self._finished(check, so_far),), given_up=so_far.given_up)
+            failing = frozenset(name for name, answer in so_far.answers.items() if not answer.passed)
+            return Turn((self._finished(check, so_far),), failing=failing)
         earliest = min(so_far.waiting.values())
         due = (self.world.check_written or self._since()) + self.world.patience.progress
         if self.world.now < due:

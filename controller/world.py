@@ -89,7 +89,7 @@ class Decision:
         upgrade: The upgrade under way.
         sight: Since when the running check is in sight.
         serving: The nodes that the agents serve, skipped ones too, by name.
-        given_up: Nodes that count as failed in a check that ends now, because they have not answered.
+        failing: Nodes that fail in a check that ends now.
     """
 
     actions: tuple[Action, ...] = ()
@@ -98,4 +98,4 @@ class Decision:
     upgrade: Upgrade | None = None
     sight: Sight | None = None
     serving: Mapping[str, Node] = field(default_factory=dict)
-    given_up: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()

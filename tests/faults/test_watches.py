@@ -178,6 +178,30 @@ def test_nobody_fails_whose_leaving_a_silent_watch_withholds(
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
+def test_nobody_fails_whose_label_a_silent_watch_withholds(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    """It was labelled, and answers all the same that it cannot run a VM."""
+    lab.add_node("w1")
+    lab.add_node("w2")
+    lab.agents.failing = {"w2"}
+    lab.agents.silent = {"w2"}
+    lab.start(client=Client(lab.credentials(proxy.url)))
+    lab.installed()
+    lab.enable()
+    lab.until(lambda: lab.agents.answered, "the other one answers", seconds=60)
+    silent = proxy.watches(NODES.path())
+    for watch in silent:
+        watch.frozen.set()
+    lab.label("w2", skip=True)
+    lab.agents.speak("w2")
+    name = lab.verdict(passed=True, seconds=60)
+    assert set(shapes.mapping(lab.check(name), "checks")) == {"w1"}
+    for watch in silent:
+        watch.reset()
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
+
+
 def test_a_node_is_waited_for_whose_pod_a_silent_watch_withholds(
     lab: ControllerLab, witness: Witness, proxy: FaultyProxy
 ):
