@@ -177,6 +177,7 @@ def test_silence_ends_at_the_deadline_and_a_late_answer_is_not_taken_for_the_nex
     bench.up()
     error = bench.fails(0.1)
     assert error.outcome is TIMED_OUT
+    until(lambda: peers, "the request, though nobody waits for its answer any more")
     with contextlib.suppress(OSError):
         peers[0].sendall(wire.encode_reply(Answer(REPORT._replace(node="late"))))
     probe.answer = lambda peer: peer.sendall(wire.encode_reply(Answer(REPORT)))

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from faultyapi import FaultyAPI, answer, status
 from program import plugin, run
+from rights import listed
 
 from cluster.node_preflight import NodeStatus
 from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS, NODES, SKIP_LABEL
@@ -60,7 +61,12 @@ def someone(lab, *, role=""):
         lab.plane.kubectl("create", "clusterrolebinding", name, f"--clusterrole={role}", subject)
     account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
     lab.plane.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=json.dumps(account))
-    return lab.plane.kubeconfig_for_token(lab.plane.token(name, NAMESPACE), name=name)
+    token = lab.plane.token(name, NAMESPACE)
+    if role:  # in force some time after it was granted
+        lab.until(
+            lambda: "nodepreflights.kubevm.io" in listed(lab.plane, token, NAMESPACE), f"{role}'s rights"
+        )
+    return lab.plane.kubeconfig_for_token(token, name=name)
 
 
 def test_a_line_a_node(checked, call):
@@ -120,8 +126,10 @@ def test_why_a_node_has_no_report(lab, call):
     assert "the VM runtime is disabled" in err
     lab.label("n1", skip=True)
     assert f"kubectl label nodes n1 {SKIP_LABEL}-" in call("explain", "n1")[2]
+    lab.seen_skipped("n1")
     lab.client.patch(NODES.path("n1"), {"spec": {"taints": [{"key": "a", "effect": "NoSchedule"}]}})
     lab.label("n1", skip=False)
+    lab.until(lambda: not lab.status()["lastActedOn"].get("skippedNodes"), "the taint and no label are seen")
     lab.enable()
     lab.until(lambda: lab.daemon_set() and lab.checks(), "the DaemonSet is there")
     ended, out, err = call("explain", "n1")

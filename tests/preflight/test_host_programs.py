@@ -54,7 +54,7 @@ def test_a_program_that_does_not_end_is_killed_with_what_it_started(tmp_path: Pa
         Host().run_program(script, timeout=1.5)
     pids = [int(word) for word in pid_file.read_text().split()]
     assert len(pids) == 2
-    assert not any(is_running(pid) for pid in pids)
+    waiting.until(lambda: not any(is_running(pid) for pid in pids), "the end of both processes")
 
 
 def test_what_a_program_leaves_behind_does_not_hold_us_up(tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ def test_while_disabled_nothing_else_makes_a_check(lab: ControllerLab) -> None:
     change(useEmulation=True)(lab)
     change(useEmulation=None)(lab)
     kubectl(f"label node w2 {SKIP_LABEL}=")(lab)
+    lab.seen_skipped("w2")
     kubectl(f"label node w2 {SKIP_LABEL}-")(lab)
+    lab.until(lambda: not lab.status()["lastActedOn"].get("skippedNodes"), "it is not skipped any more")
     name, trigger = new_check(lab, manifest("asked"))
     assert (trigger, lab.checks() - before) == ("Requested", {name})
 

@@ -145,7 +145,7 @@ class StandInKubelet:
                 "POST",
                 path,
                 {"metadata": {"name": pod["metadata"]["name"]}, "target": target},
-                allowed=(409,),
+                allowed=(404, 409),
             )
             return
         if self._pod is None:
