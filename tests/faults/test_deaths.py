@@ -19,7 +19,7 @@ SHORTLY = Patience(quiet=timedelta(seconds=0.5), idle=timedelta(seconds=0.5), ve
 
 @pytest.mark.filterwarnings("ignore:Exception in thread")  # the SystemExit that kills it
 @pytest.mark.parametrize("fate", list(Fate))
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_a_controller_that_dies_at_each_of_its_writes(lab: ControllerLab, witness: Witness, fate: Fate):
     with Lives(lab, fate, patience=SHORTLY) as lives:
         for expected, enabled in told(lab, LONG_STORY):

@@ -57,7 +57,7 @@ class Executioner:
         exchange.answer(*exchange.forward())
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("at_events", [False, True], ids=["writes", "events"])
 @pytest.mark.parametrize("carried_out", [False, True], ids=["before", "after"])
 def test_the_process_is_killed_at_each_of_its_writes(

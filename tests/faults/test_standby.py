@@ -76,6 +76,7 @@ def test_a_hot_standby_takes_over(lab: ControllerLab, witness: Witness, tmp_path
         report("taken over from a leader that left", since)
         lab.ask("left")
         lab.until(lambda: lab.check("left").get("pass") is True, "its verdict", seconds=SECONDS)
+        until(lambda: len(leader.ends) > 1, "the former leader to end", seconds=SECONDS)
         requested = Expected("Requested", passed=True)
         witness.judge(Expected("Enabled", passed=True), requested, requested, enabled=True)
     assert (stopped.ends[0], other.ends[0]) == (1, -signal.SIGKILL)

@@ -85,19 +85,11 @@ def test_half_open_watches_are_given_up_by_themselves(
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
-def test_nobody_is_given_up_whom_a_silent_watch_has_never_shown(
-    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
-):
-    """The deadline comes long before the silence is noticed: the controller asks before it judges."""
-    lab.add_node("w1")
-    patience = Patience(answer=timedelta(seconds=8), rollout=timedelta(seconds=8))
-    lab.start(client=Client(lab.credentials(proxy.url)), patience=patience)
-    lab.installed()
-    for watch in until(lambda: proxy.watches(NODE_PREFLIGHTS.plural) or None, "the watch is open"):
-        watch.frozen.set()
-    lab.enable()
-    lab.verdict(passed=True, seconds=60)
-    witness.judge(Expected("Enabled", passed=True), enabled=True)
+SHORTLY = Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1))
+
+
+def answered(lab: ControllerLab) -> None:
+    until(lambda: bool(lab.agents.answered), "it answers")
 
 
 class LastMoment:
@@ -107,22 +99,43 @@ class LastMoment:
         self._proxy = proxy
         self._path = path
         self._happens = happens
+        self._lists = 0
+        self._lock = threading.Lock()
         self._silent: list[Watch] = []
         proxy.rules = [self]
 
     def __call__(self, call: Call) -> None:
-        asks = not call.watches and call.path in (NODES.path(), NODE_PREFLIGHTS.path())
-        begun = len(self._proxy.watches()) == len(PLURALS)  # else it lists for the first time
-        if asks and begun and not self._silent:
-            self._silent = self._proxy.watches(self._path)
-            for watch in self._silent:
-                watch.frozen.set()
-            self._happens()
+        if call.watches or call.path != NODES.path():
+            return
+        with self._lock:  # who asks again meanwhile is told what has happened
+            self._lists += 1
+            if self._lists == 2:  # the first one fills a cache, the next one comes before a verdict
+                self._silent = until(lambda: self._proxy.watches(self._path) or None, "the watch is open")
+                for watch in self._silent:
+                    watch.frozen.set()
+                self._happens()
 
     def end(self) -> None:
         """The watches that fell silent are found out."""
+        assert self._silent
         for watch in self._silent:
             watch.reset()
+
+
+def test_nobody_is_given_up_whom_a_silent_watch_has_never_shown(
+    lab: ControllerLab, witness: Witness, proxy: FaultyProxy
+):
+    """The deadline comes long before the silence is noticed: the controller asks before it judges."""
+    lab.add_node("w1")
+    moment = LastMoment(proxy, NODE_PREFLIGHTS.path(), lambda: answered(lab))
+    lab.start(client=Client(lab.credentials(proxy.url)), patience=SHORTLY)
+    lab.installed()
+    for watch in until(lambda: proxy.watches(NODE_PREFLIGHTS.plural) or None, "the watch is open"):
+        watch.frozen.set()
+    lab.enable()
+    lab.verdict(passed=True, seconds=60)
+    moment.end()
+    witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
 def restart(lab: ControllerLab, proxy: FaultyProxy, patience: Patience) -> None:
@@ -143,10 +156,10 @@ def test_nobody_is_given_up_whose_answer_a_silent_watch_withholds(
 
     def answer() -> None:
         lab.agents.speak("w1")
-        until(lambda: bool(lab.agents.answered), "it answers")
+        answered(lab)
 
     moment = LastMoment(proxy, NODE_PREFLIGHTS.path(), answer)
-    restart(lab, proxy, Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1)))
+    restart(lab, proxy, SHORTLY)
     lab.verdict(passed=True, seconds=60)
     moment.end()
     witness.judge(Expected("Enabled", passed=True), enabled=True)
@@ -171,7 +184,7 @@ def test_nobody_fails_whose_leaving_a_silent_watch_withholds(
             lab.label("w2", skip=True)
 
     moment = LastMoment(proxy, NODES.path(), leave)
-    restart(lab, proxy, Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1)))
+    restart(lab, proxy, SHORTLY)
     name = lab.verdict(passed=True, seconds=60)
     assert set(shapes.mapping(lab.check(name), "checks")) == {"w1"}
     moment.end()

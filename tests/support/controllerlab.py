@@ -52,12 +52,14 @@ class Agents:
     Attributes:
         failing: Nodes that fail.
         silent: Nodes that do not answer.
+        mute: Nodes that do not answer one check: its name, with the node's.
         answered: Names of the checks that were answered, with the node, in order.
     """
 
     def __init__(self, client: Client) -> None:
         self.failing: set[str] = set()
         self.silent: set[str] = set()
+        self.mute: set[tuple[str, str]] = set()
         self.answered: list[tuple[str, str]] = []
         self._client = client
         self._changed = threading.Event()
@@ -84,28 +86,29 @@ class Agents:
     def speak(self, *names: str) -> None:
         """Nodes that were silent answer from now on."""
         self.silent -= set(names)
+        self.mute = {one for one in self.mute if one[1] not in names}
         self._changed.set()
 
     def _run(self) -> None:
-        done: dict[str, str] = {}  # answers that the cache does not show yet
+        made: dict[str, int] = {}  # the versions of objects that answers made: the cache may show older ones
         while not self._stop.is_set():
             self._changed.wait()
             self._changed.clear()
             for preflight in self._informer.items().values():
                 run = preflight.pending
-                if run is None:
-                    done.pop(preflight.uid, None)
+                if run is None or preflight.name in self.silent or (run.check, preflight.name) in self.mute:
                     continue
-                if preflight.name in self.silent or done.get(preflight.uid) == run.id:
+                if int(preflight.resource_version) < made.get(preflight.uid, 0):
                     continue
-                if self._answer(preflight, run.id, run.check):
-                    done[preflight.uid] = run.id
-                else:
+                version = self._answer(preflight, run.id, run.check)
+                if version is None:
                     self._stop.wait(AGAIN_SECONDS)
                     self._changed.set()
+                else:
+                    made[preflight.uid] = version
 
-    def _answer(self, preflight: NodePreflight, run: str, check: str) -> bool:
-        """Answers, and returns False where the API server did not take it."""
+    def _answer(self, preflight: NodePreflight, run: str, check: str) -> int | None:
+        """Answers, and returns the object's version then, None where the API server did not take it."""
         passed = preflight.name not in self.failing
         cpu: Wire = {
             "checkName": "CPU",
@@ -126,15 +129,14 @@ class Agents:
         status = NodeStatus(run, passed, "Hardware" if passed else "None", (cpu, kvm), now, now)
         try:
             path = NODE_PREFLIGHTS.path(preflight.name, subresource="status")
-            self._client.patch(path, {"status": status.to_dict()})
+            answered = self._client.patch(path, {"status": status.to_dict()})
         except ApiError as error:
-            if error.status in (0, 403, 409, 429) or error.status >= 500:  # 403: it has not read its policies
-                return False
-            if not error.not_found:  # else the node went meanwhile
-                raise
-        else:
-            self.answered.append((check, preflight.name))
-        return True
+            # 403: it has not read its policies; 404: the node went, as the cache will show
+            if error.status in (0, 403, 404, 409, 429) or error.status >= 500:
+                return None
+            raise
+        self.answered.append((check, preflight.name))
+        return int(shapes.text(answered, "metadata", "resourceVersion"))
 
 
 class ControllerLab:

@@ -72,8 +72,6 @@ class Kept:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._process.send_signal(signal.SIGCONT)
-        offspring.end(self._process)
         self._thread.join()
 
     def signal(self, number: signal.Signals) -> None:
@@ -117,3 +115,5 @@ class Kept:
             self.ends.append(status)
             if not self._over.is_set():
                 self._process = self._begin()
+        self._process.send_signal(signal.SIGCONT)
+        offspring.end(self._process)  # by whoever may have just started it

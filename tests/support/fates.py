@@ -114,8 +114,10 @@ class Lives:
         with_rights.close()
 
     def _keep(self) -> None:
-        while not self._over.is_set():
-            self._died.clear()
+        while True:
+            self._died.clear()  # first: the end sets this event last
+            if self._over.is_set():
+                return
             self._lab.start(client=self._born(), patience=self._patience)
             self._died.wait()
             self._lab.stop()

@@ -8,8 +8,8 @@ from witness import Expected
 from cluster import shapes
 from cluster.resources import NODE_PREFLIGHTS
 
-SECONDS = 60.0
-"""A machine that runs tests may be busy, and what fails is tried again after a while."""
+SECONDS = 120.0
+"""A machine that runs tests may be busy, and one step may take a controller many lives."""
 
 UPGRADE = "v1.99.0"
 

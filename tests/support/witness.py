@@ -150,7 +150,8 @@ class Witness:
     def until_settled(self, *, enabled: bool) -> None:
         """Waits until what is there belongs together, and nothing is written any more.
 
-        That it is quiet alone says little: who has to put things right may be slow to begin.
+        That it is quiet alone says little: who has to put things right may be slow to begin, or begin when
+        nothing had been written for a while.
 
         Args:
             enabled: Whether the runtime is on.
@@ -164,12 +165,16 @@ class Witness:
             found[:] = self.inconsistencies(enabled=enabled)
             return not found
 
+        def settled() -> bool:
+            if not consistent():
+                return False
+            self.until_quiet()
+            return consistent()
+
         try:
-            waiting.until(consistent, "a consistent cluster", seconds=SECONDS)
+            waiting.until(settled, "a consistent cluster", seconds=SECONDS)
         except AssertionError as error:
             raise AssertionError(f"{error}: {'; '.join(found)}") from None
-        self.until_quiet()
-        assert self.inconsistencies(enabled=enabled) == []
 
     def wrongs(self, expected: Sequence[Expected]) -> list[str]:
         """Returns what was lost, doubled or wrong in all that has happened."""
