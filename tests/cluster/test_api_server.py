@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from controlplane import ControlPlane
+from waiting import until
 
 from cluster import kubeconfig, shapes
 from cluster.backoff import Backoff
@@ -185,6 +186,7 @@ def test_the_cache_follows(client: Client, namespace: str) -> None:
         watch.until({"b"})
     finally:
         watch.informer.stop()
+    watch.informer._thread.join(PATIENCE)
     assert not watch.informer._thread.is_alive()
 
 
@@ -230,6 +232,7 @@ def test_an_api_server_that_restarts_is_followed() -> None:
         plane.start_apiserver()
         client.delete(CONFIG_MAPS.path("a", namespace="default"))
         watch.until({"b"})
+        until(lambda: not watch.informer.error, "the API server has filled its cache")  # else: 429
         watch.informer.stop()
 
         early = {"resourceVersion": shapes.text(first, "metadata", "resourceVersion")}
