@@ -9,7 +9,7 @@ from cluster.resources import NODE_PREFLIGHTS
 from controller import main
 from controller.silence import Patience
 
-PATIENCE = Patience(answer=timedelta(seconds=20), progress=timedelta(seconds=1))
+PATIENCE = Patience(progress=timedelta(seconds=1))
 
 
 @pytest.mark.parametrize("hours", [1, -1])
