@@ -85,7 +85,7 @@ def installed(control_plane: ControlPlane) -> ControlPlane:
 @pytest.fixture(scope="module")
 def virtual_machine_kinds(installed: ControlPlane) -> Iterator[ControlPlane]:
     """The installed control plane with the kinds of virtual machine, which are taken away again."""
-    installed.apply_virtual_machine_kinds()
+    installed.apply_kinds()
     vmkinds.would_be_created(installed)  # an answer is there, whichever
     yield installed
-    installed.remove_virtual_machine_kinds()
+    installed.remove_kinds()

@@ -21,7 +21,7 @@ KUBEVIRT, INSTANCE, GDC = VIRTUAL_MACHINES
 
 @pytest.fixture
 def client(control_plane: ControlPlane) -> Iterator[Client]:
-    made = Client(kubeconfig.load(str(control_plane.kubeconfig)), attempts=1)
+    made = Client(kubeconfig.load(str(control_plane.kubeconfig)))
     yield made
     made.close()
 

@@ -91,6 +91,7 @@ def test_nodes_show_their_verdicts_and_others_show_nothing(marked: ControllerLab
 
 def test_nothing_is_written_while_nothing_changes(marked: ControllerLab):
     lab = marked
+    lab.plane.wait_for_node("w1")
     before, since = version(lab, "w1"), condition(lab, "w1")
     lab.ask("again")
     lab.until(lambda: lab.check("again").get("pass") is False, "its verdict")

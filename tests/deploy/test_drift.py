@@ -163,6 +163,7 @@ def test_a_device_that_goes_and_comes_back_is_told_everywhere_and_the_gate_stays
     both = ["NodeNotReadyForVMs", "NodeReadyForVMs"]
     timed("back", node.shows(passed=True, events=both))
 
+    node.plane.wait_for_node(NODE)
     before = node.versions()
     runs = node.metric('runs_total{trigger="Signal"}') or 0
     agent = node.kubelet.process("agent")

@@ -368,7 +368,7 @@ def test_a_kind_that_is_installed_later_is_gated_from_its_first_answer_on(gate: 
     finally:
         gate.plane.request("DELETE", path)
         until(lambda: not vmkinds.answers(admin, path), "the kind is gone", seconds=60)
-        gate.plane.apply_virtual_machine_kinds()
+        gate.plane.apply_kinds()
         admin.close()
 
 

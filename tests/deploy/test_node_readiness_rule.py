@@ -55,10 +55,9 @@ def schema() -> Path:
 def plane(control_plane: ControlPlane) -> Iterator[ControlPlane]:
     """The control plane with the kind NodeReadinessRule, which is taken away again."""
     file = schema()
-    control_plane.kubectl("apply", "-f", file)
-    control_plane.kubectl("wait", "--for=condition=Established", "-f", file)
+    control_plane.apply_kinds(file)
     yield control_plane
-    control_plane.kubectl("delete", "-f", file)
+    control_plane.remove_kinds(file)
 
 
 def test_the_example_is_accepted_by_the_published_schema_as_it_is(plane: ControlPlane) -> None:

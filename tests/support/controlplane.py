@@ -26,6 +26,8 @@ import toolchain
 import waiting
 from kubectl import Kubectl, write_kubeconfig
 
+from cluster import shapes
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 VIRTUAL_MACHINE_KINDS = Path(__file__).parent / "manifests" / "virtual-machines.yaml"
 """CRDs of every kind of virtual machine that the gate and the switch know."""
@@ -302,36 +304,74 @@ class ControlPlane:
         self._wait_established("crd", "-l", "app.kubernetes.io/name=vm-preflight")
         return said
 
-    def apply_virtual_machine_kinds(self) -> None:
-        """Makes the kinds of virtual machine known, as an installed KubeVirt or GDC does.
+    def apply_kinds(self, file: Path = VIRTUAL_MACHINE_KINDS) -> None:
+        """Makes kinds known: those of virtual machine, as an installed KubeVirt or GDC does, or others.
+
+        Args:
+            file: Their CRDs.
 
         Raises:
             ControlPlaneError: Something was refused.
         """
-        self.kubectl("apply", "-f", VIRTUAL_MACHINE_KINDS)
-        self._wait_established("-f", VIRTUAL_MACHINE_KINDS)
+        self.kubectl("apply", "-f", file)
+        self._wait_established("-f", str(file))
 
-    def remove_virtual_machine_kinds(self) -> None:
-        """Makes the kinds of virtual machine unknown again, with every virtual machine that is left.
+    def remove_kinds(self, file: Path = VIRTUAL_MACHINE_KINDS) -> None:
+        """Makes kinds unknown again, with every object of them that is left.
 
         Looked for anew each time: kubectl's own waiting, by a watch, was seen to hang for two minutes.
+
+        Args:
+            file: Their CRDs.
 
         Raises:
             ControlPlaneError: Something was refused.
             AssertionError: They are still there.
         """
-        self.kubectl("delete", "-f", VIRTUAL_MACHINE_KINDS, "--wait=false")
-        find = ("get", "-f", VIRTUAL_MACHINE_KINDS, "--ignore-not-found", "-o", "name")
-        waiting.until(lambda: self.kubectl(*find) == "", "the kinds of virtual machine are gone")
+        self.kubectl("delete", "-f", file, "--wait=false")
+        find = ("get", "-f", file, "--ignore-not-found", "-o", "name")
+        waiting.until(lambda: self.kubectl(*find) == "", f"the kinds of {file} are gone")
 
-    def _wait_established(self, *which: str | Path) -> None:
-        each = 'jsonpath={range .items[*]}{.status.conditions[?(@.type=="Established")].status};{end}'
+    def wait_for_node(self, name: str) -> None:
+        """Waits until kube-controller-manager has done with a new Node that is ready what it does once.
+
+        It takes away the taint that the API server gave it, and adds the former label of the operating system
+        (pkg/controller/nodelifecycle/node_lifecycle_controller.go).
+
+        Raises:
+            AssertionError: It does not.
+        """
+
+        def done() -> bool:
+            _, node = self.request("GET", f"/api/v1/nodes/{name}")
+            tainted = shapes.items(node, "spec", "taints")
+            return not tainted and "beta.kubernetes.io/os" in shapes.mapping(node, "metadata", "labels")
+
+        waiting.until(done, f"kube-controller-manager has done with Node {name}")
+
+    def _wait_established(self, *which: str) -> None:
+        """Waits until kinds are served, and until discovery, where kubectl looks for them, names them."""
 
         def established() -> bool:
-            said = self.kubectl("get", *which, "-o", each)
-            return set(said.removesuffix(";").split(";")) == {"True"}
+            found = self.get_json(*which)
+            return all(map(self._is_established, shapes.items(found, "items") or [found]))
 
-        waiting.until(established, f"the kinds of {' '.join(map(str, which))} are established")
+        waiting.until(established, f"the kinds of {' '.join(which)} are established")
+
+    def _is_established(self, definition: object) -> bool:
+        conditions = shapes.items(definition, "status", "conditions")
+        if ("Established", "True") not in {
+            (shapes.text(one, "type"), shapes.text(one, "status")) for one in conditions
+        }:
+            return False
+        group, plural = (
+            shapes.text(definition, "spec", "group"),
+            shapes.text(definition, "spec", "names", "plural"),
+        )
+        served = [one for one in shapes.items(definition, "spec", "versions") if shapes.flag(one, "served")]
+        told = [self.request("GET", f"/apis/{group}/{shapes.text(one, 'name')}")[1] for one in served]
+        named = [{shapes.text(kind, "name") for kind in shapes.items(one, "resources")} for one in told]
+        return all(plural in names for names in named)
 
     def _start_etcd(self) -> None:
         client, peer = (f"http://{LOOPBACK}:{port}" for port in (self._etcd_port, self._peer_port))

@@ -87,7 +87,7 @@ class Demo:
         self.stage.say("$ kubectl apply -k deploy")
         with self.stage.step("custom resources, rights, admission policies, controller"):
             self.plane.apply_deploy()
-            self.plane.apply_virtual_machine_kinds()
+            self.plane.apply_kinds()
         with self.stage.step("the controller starts, with its own ServiceAccount's token"):
             (port,) = free_ports(1)
             self.controller = f"{LOOPBACK}:{port}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from controlplane import ControlPlane
@@ -54,19 +55,24 @@ def installed(
     *versions: str,
     conversion: Mapping[str, object] | None = None,
 ) -> Iterator[None]:
-    """Installs a kind, and takes it away with all its objects."""
+    """Installs a kind, and takes it away with all its objects.
+
+    What serves a kind and what lists the kinds in the API server learn of it one after the other.
+    """
+    each = [replace(kind, version=version) for version in versions]
     path = CRDS.path(f"{kind.plural}.{kind.group}")
     client.create(CRDS.path(), definition(kind, versions, conversion=conversion))
     try:
-        for version in versions:
-            served = f"/apis/{kind.group}/{version}/{kind.plural}"
-            until(partial(answers, client, served), f"{served} is served")
+        for one in each:
+            until(partial(answers, client, one.path()), f"{one.path()} is served")
+            until(partial(is_listed, client, one), f"{one.path()} is listed")
         yield
     finally:
         if conversion:  # else its objects cannot be read, and hold it for ever
             client.patch(path, {"spec": {"conversion": {"strategy": "None", "webhook": None}}})
         client.delete(path)
         until(lambda: not answers(client, path), f"{path} is gone")
+        until(lambda: not any(is_listed(client, one) for one in each), f"{path} is listed no more")
 
 
 def answers(client: Client, path: str) -> bool:
@@ -76,6 +82,17 @@ def answers(client: Client, path: str) -> bool:
     except ApiError as error:
         return not error.not_found
     return True
+
+
+def is_listed(client: Client, kind: Resource) -> bool:
+    """Whether discovery names a kind."""
+    try:
+        told = client.get(f"/apis/{kind.group}/{kind.version}")
+    except ApiError as error:
+        if not error.not_found:
+            raise
+        return False
+    return any(shapes.text(one, "name") == kind.plural for one in shapes.items(told, "resources"))
 
 
 def machine(kind: Resource, name: str, **metadata: object) -> dict[str, object]:
