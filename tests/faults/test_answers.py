@@ -9,7 +9,7 @@ import pytest
 from controllerlab import ControllerLab
 from fates import step
 from faultyproxy import Call, Exchange, Fault, FaultyProxy, carried_out_but, lost, never_sent, status
-from lifetime import EVERY_WRITE, kind_of, told
+from lifetime import EVERY_WRITE, add_nodes, kind_of, told
 from witness import Expected, Witness
 
 from cluster import events
@@ -63,6 +63,7 @@ def test_each_write_is_spoilt(
 ):
     spoiler = Spoiler(*faults)
     proxy.rules = [spoiler]
+    add_nodes(lab)
     lab.start(client=Client(lab.credentials(proxy.url)))
     for expected, enabled in told(lab):
         witness.judge(*expected, enabled=enabled)

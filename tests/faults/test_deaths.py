@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from controllerlab import ControllerLab
 from fates import Fate, Lives
-from lifetime import EVERY_WRITE, STORY, enabling, kind_of, node_failing, told, upgraded
+from lifetime import EVERY_WRITE, STORY, add_nodes, enabling, kind_of, node_failing, told, upgraded
 from witness import Witness
 
 from controller.silence import Patience
@@ -21,6 +21,7 @@ SHORTLY = Patience(quiet=timedelta(seconds=0.5), idle=timedelta(seconds=0.5), ve
 @pytest.mark.parametrize("fate", list(Fate))
 @pytest.mark.timeout(400)
 def test_a_controller_that_dies_at_each_of_its_writes(lab: ControllerLab, witness: Witness, fate: Fate):
+    add_nodes(lab)
     with Lives(lab, fate, patience=SHORTLY) as lives:
         for expected, enabled in told(lab, LONG_STORY):
             lives.carry_out()
@@ -37,6 +38,7 @@ def test_a_controller_that_dies_at_each_of_its_writes(lab: ControllerLab, witnes
 @pytest.mark.filterwarnings("ignore:Exception in thread")  # the SystemExit that kills it
 @pytest.mark.parametrize("fate", [Fate.BEFORE, Fate.AFTER])
 def test_a_controller_that_dies_at_each_event(lab: ControllerLab, witness: Witness, fate: Fate):
+    add_nodes(lab)
     with Lives(lab, fate, at_events=True) as lives:
         for expected, enabled in told(lab, (enabling, node_failing)):
             witness.judge(*expected, enabled=enabled)

@@ -11,7 +11,7 @@ from controllerlab import ControllerLab
 from controllerprocess import Kept
 from fates import step
 from faultyproxy import Call, Exchange, Fault, FaultyProxy
-from lifetime import EVERY_WRITE, enabling, kind_of, label_removed, told
+from lifetime import EVERY_WRITE, add_nodes, enabling, kind_of, label_removed, told
 from waiting import until
 from witness import Witness
 
@@ -70,6 +70,7 @@ def test_the_process_is_killed_at_each_of_its_writes(
 ):
     """Before the API server sees the write, and before its answer is seen."""
     executioner = Executioner(carried_out=carried_out, at_events=at_events)
+    add_nodes(lab)
     begun = time.monotonic()
     with Kept(lab.plane, "--no-leader-election", log=tmp_path / "controller.log", server=proxy.url) as kept:
         executioner.kept = kept

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from controllerlab import ControllerLab
 from controllerprocess import Kept
-from lifetime import told
+from lifetime import add_nodes, told
 from waiting import until
 from witness import Expected, Witness
 
@@ -85,6 +85,7 @@ def test_a_hot_standby_takes_over(lab: ControllerLab, witness: Witness, tmp_path
 
 @pytest.mark.timeout(240)
 def test_two_that_both_lead_by_mistake(lab: ControllerLab, witness: Witness):
+    add_nodes(lab)
     lab.start()
     second = ControllerLab(lab.plane)
     second.start()
