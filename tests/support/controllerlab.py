@@ -342,14 +342,16 @@ class ControllerLab:
     ) -> str:
         """Waits for the verdict of a check that is none of those named, and returns its name."""
         known = set(other_than)
+        name = ""
 
         def there() -> bool:
+            nonlocal name
             summary = self.summary()
             name = shapes.text(summary, "preflightCheckName")
             return name not in known and summary.get("preflightCheckPassed") is passed
 
         self.until(there, f"a verdict: {passed}", seconds=seconds)
-        return shapes.text(self.summary(), "preflightCheckName")
+        return name
 
     def clean(self) -> None:
         """Takes everything away that a test made."""
