@@ -295,13 +295,18 @@ class ControlPlane:
         return path
 
     def apply_deploy(self) -> str:
-        """Installs `deploy/` as a user does, waits for its CRDs, and returns what kubectl printed.
+        """Installs `deploy/` as a user does, and returns what kubectl printed.
+
+        Waits for its CRDs, and for what kube-controller-manager makes in each new namespace.
 
         Raises:
             ControlPlaneError: Something was refused.
+            AssertionError: They do not come.
         """
         said = self.kubectl("apply", "-k", DEPLOY)
         self._wait_established("crd", "-l", "app.kubernetes.io/name=vm-preflight")
+        if self._controller_manager:
+            waiting.until(lambda: self._has_service_account("vm-system"), "the namespace's ServiceAccount")
         return said
 
     def apply_kinds(self, file: Path = VIRTUAL_MACHINE_KINDS) -> None:
@@ -402,7 +407,7 @@ class ControlPlane:
             "--node-monitor-grace-period=24h",  # no kubelet renews leases: a node stays as it was told to be
             f"--flex-volume-plugin-dir={self.directory / 'flex'}",  # else it makes one under /usr/libexec
         )
-        self._wait("kube-controller-manager", self._has_service_accounts)
+        self._wait("kube-controller-manager", lambda: self._has_service_account("default"))
 
     def _start(self, name: str, *arguments: str) -> None:
         self._processes[name] = offspring.start(
@@ -435,8 +440,8 @@ class ControlPlane:
         except OSError:  # not listening yet, or no certificate yet
             return False
 
-    def _has_service_accounts(self) -> bool:
-        return self.request("GET", "/api/v1/namespaces/default/serviceaccounts/default")[0] == 200
+    def _has_service_account(self, namespace: str) -> bool:
+        return self.request("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/default")[0] == 200
 
 
 def free_ports(count: int) -> list[int]:

@@ -149,7 +149,13 @@ class StandInKubelet:
             )
             return
         if self._pod is None:
-            self._begin(pod)
+            try:
+                self._begin(pod)
+            except ControlPlaneError:
+                now = self._own_pod()
+                if now is not None and _uid(now) == _uid(pod):
+                    raise
+                return  # it was taken away meanwhile
         self._keep_running(pod)
         self._report(pod)
 
