@@ -72,6 +72,8 @@ def run(
             _hear_no_more()
     except Stopped:
         log.info("stopped")
+        # The interpreter takes our handlers away before it has ended, and the signals' own effects are back.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGALRM))
     return 0
 
 

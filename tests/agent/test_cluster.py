@@ -108,10 +108,14 @@ def test_answers_its_own_runs_and_tells_changes(cluster: Cluster, lab: Lab) -> N
     cluster.ask("r2")
     cluster.answered("r2")
     assert cluster.version() != before
+
+    def published() -> list[object]:
+        return [entry["run"] for entry in agent.log() if entry["event"] == "answer published"]
+
+    until(lambda: "r2" in published(), "the agent to hear that its answer was taken")
     assert agent.terminate() == 0  # with which its log is complete
     # One write asked and one answered: the run that nobody asked for wrote nothing in between.
-    published = [entry for entry in agent.log() if entry["event"] == "answer published"]
-    assert [entry["run"] for entry in published] == ["", "r1", "r2"]
+    assert published() == ["", "r1", "r2"]
 
 
 def test_skipped_node_is_idle_until_it_is_not(cluster: Cluster, lab: Lab) -> None:

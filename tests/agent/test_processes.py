@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from agentlab import ROOT, Lab, reasons
+from agentlab import PROBE, ROOT, Lab, reasons
 from waiting import until
 
 from agent import wire
@@ -83,6 +83,24 @@ def test_probe_that_is_told_twice_at_once_ends_without_complaint(lab: Lab) -> No
         probe.popen.send_signal(number)
     assert probe.popen.wait(timeout=20) == 0
     assert "Traceback" not in probe.text()
+
+
+SLOW_TO_LEAVE = f"""
+import time
+class Slow:
+    def __del__(self, sleep=time.sleep):
+        sleep(1.5)
+slow = Slow()
+from agent import probe
+probe.GRACE = 0.5
+{PROBE}"""
+"""A probe whose interpreter is still taking itself apart when its time is over."""
+
+
+def test_probe_that_is_slow_to_leave_ends_without_a_signal(lab: Lab) -> None:
+    probe = lab.start("probe", SLOW_TO_LEAVE, {"socket": lab.socket, "config_path": lab.config("Fine")})
+    probe.wait_for_log("serving")
+    assert probe.terminate() == 0
 
 
 def test_agent_ends_on_request_in_the_middle_of_a_run(lab: Lab) -> None:
