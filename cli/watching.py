@@ -6,6 +6,7 @@ Three lists are kept current; an API server that goes away is told, and waited f
 import logging
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from cli.cluster_access import say
@@ -73,18 +74,21 @@ def _follow(
     failed: threading.Event,
     informers: list[Informer[Any]],
 ) -> None:
-    told = False
+    told, well_since = False, 0.0
     while True:
         changed.wait(LOOK_SECONDS)
         changed.clear()
         if view := current():
             printer.follow(view)
         away = next((one.error for one in informers if one.error), "")
+        if away or failed.is_set():
+            well_since = monotonic()
         if away and failed.is_set() and not told:
             say(f"{away}; trying again")
             told = True
         elif not away:
-            if told:
-                say("watching again")
-            told = False
             failed.clear()
+            # A watch that is accepted may end at once: a server that was started anew says 410 in the stream.
+            if told and monotonic() - well_since >= LOOK_SECONDS:
+                say("watching again")
+                told = False
