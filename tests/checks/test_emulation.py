@@ -119,8 +119,14 @@ def programs() -> list[str]:
     return [name for name in qemu.others() if os.path.exists(name)]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes longer to start an emulator than a node may."""
+    monkeypatch.setattr(qemu, "TIMEOUT", 60.0)
+
+
 @pytest.mark.skipif(not programs(), reason="no qemu-system-… is installed")
-def test_each_real_qemu_answers() -> None:
+def test_each_real_qemu_answers(patient: None) -> None:
     for program in programs():
         trial = emulator.start(Host(), program, qemu.EMULATING)
         assert trial.version in trial.told
@@ -128,14 +134,14 @@ def test_each_real_qemu_answers() -> None:
 
 
 @pytest.mark.skipif(not os.path.exists(QEMU), reason=f"{QEMU} is not installed")
-def test_a_real_qemu_that_refuses_is_quoted() -> None:
+def test_a_real_qemu_that_refuses_is_quoted(patient: None) -> None:
     trial = emulator.start(Host(), QEMU, (*qemu.EMULATING, "-no-such-option"))
     assert (trial.version, trial.proven) == ("", True)
     assert "no-such-option" in trial.told
 
 
 @pytest.mark.skipif(not os.path.exists(QEMU), reason=f"{QEMU} is not installed")
-def test_this_machine() -> None:
+def test_this_machine(patient: None) -> None:
     if os.uname().machine != "x86_64":
         pytest.skip("this machine is no x86_64")
     assert emulation(Host(), Run(findings=BROKEN)).outcome is module.EMULATION_AVAILABLE

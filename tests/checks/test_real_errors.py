@@ -216,7 +216,7 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int,
     """Runs the program with one expression of strace in force for the device; returns status and results."""
     trace = tmp_path_factory.mktemp("strace") / "trace"
     config = trace.with_name("config.toml")
-    config.write_text("[checks.KVM]\ntimeout = 0.5\n")
+    config.write_text("[checks.KVM]\ntimeout = 2\n")
 
     def run(inject: str, *, hangs: bool) -> tuple[int, dict[str, dict[str, str]]]:
         wrapper = ["strace", "-f", "-qq", "-o", str(trace), "-P", "/dev/kvm", "-e", f"inject={inject}"]
@@ -258,9 +258,9 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int,
         ("ioctl:retval=0:when=3", "Fail", "CreateVCPUFailed", "KVM_GET_VCPU_MMAP_SIZE"),
         ("ioctl:signal=KILL:when=2", "Unknown", "Killed", "SIGKILL"),
         ("ioctl:signal=SEGV:when=2", "Unknown", "Crashed", "SIGSEGV"),
-        ("ioctl:signal=STOP:when=2", "Unknown", "TimedOut", "no answer within 0.5 s; "),
-        ("ioctl:delay_enter=1500000:when=2", "Unknown", "TimedOut", "0.5 s; a debugger has stopped it"),
-        ("openat:delay_enter=1500000", "Unknown", "TimedOut", "0.5 s; a debugger has stopped it"),
+        ("ioctl:signal=STOP:when=2", "Unknown", "TimedOut", "no answer within 2 s; "),
+        ("ioctl:delay_enter=6000000:when=2", "Unknown", "TimedOut", "2 s; a debugger has stopped it"),
+        ("openat:delay_enter=6000000", "Unknown", "TimedOut", "2 s; a debugger has stopped it"),
     ],
 )
 def test_what_strace_puts_in(
