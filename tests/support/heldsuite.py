@@ -49,6 +49,7 @@ class Suite:
 
     def stop_at(self, check: str, moment: Moment) -> None:
         """Has every process stop that comes there from now on."""
+        self._held.unlink(missing_ok=True)  # one may have stopped, unasked for, before all went on
         self._put(self._wanted, f"{check} {moment.name}")
 
     def go_on(self) -> None:
