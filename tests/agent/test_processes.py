@@ -91,14 +91,13 @@ class Slow:
     def __del__(self, sleep=time.sleep):
         sleep(1.5)
 slow = Slow()
-from agent import probe
-probe.GRACE = 0.5
 {PROBE}"""
 """A probe whose interpreter is still taking itself apart when its time is over."""
 
 
 def test_probe_that_is_slow_to_leave_ends_without_a_signal(lab: Lab) -> None:
-    probe = lab.start("probe", SLOW_TO_LEAVE, {"socket": lab.socket, "config_path": lab.config("Fine")})
+    given = {"socket": lab.socket, "config_path": lab.config("Fine"), "grace": 0.5}
+    probe = lab.start("probe", SLOW_TO_LEAVE, given)
     probe.wait_for_log("serving")
     assert probe.terminate() == 0
 

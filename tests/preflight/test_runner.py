@@ -544,7 +544,7 @@ def test_a_child_that_cannot_be_killed_is_left_behind_and_its_device_with_it(tmp
         fake("Tun", reads=("/dev/net/tun",)),
         fake("Using", needs=("KVM",)),
         kill=unkilled.append,
-        patience=0.1,
+        patience=2.0,
     )
     for number in (1, 2):
         results = {result.check_name: result for result in suite.run().results}
@@ -580,7 +580,7 @@ def test_a_program_that_cannot_be_killed_is_not_started_again(tmp_path) -> None:
         os.kill(pid, signal.SIGKILL)
 
     offspring = children()
-    suite = runner(fake("A", hang, timeout=1.5), fake("B"), kill=kill_one, patience=0.1)
+    suite = runner(fake("A", hang, timeout=1.5), fake("B"), kill=kill_one, patience=2.0)
     for number in (1, 2):
         results = {result.check_name: result for result in suite.run().results}
         assert suite.stuck == 1, number
