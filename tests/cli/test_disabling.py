@@ -67,7 +67,11 @@ def enabled(lab: ControllerLab) -> Iterator[None]:
     vmkinds.would_be_created(lab.plane)  # a test before may have restarted the API server: an answer is there
     yield
     vmkinds.release_all(lab.plane)
-    annotate(lab, None)
+    gone = {
+        FORCE_DISABLE_ANNOTATION: None,
+        DISABLING_ANNOTATION: None,
+    }  # the latter of a command that was killed
+    lab.client.patch(RUNTIME, {"metadata": {"annotations": gone}})
 
 
 def annotate(lab: ControllerLab, value: str | None) -> None:
