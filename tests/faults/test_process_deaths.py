@@ -35,6 +35,7 @@ class Executioner:
         self.kept: Kept | None = None
         self._carried_out = carried_out
         self._at_events = at_events
+        self._retired = False
         self._lock = threading.Lock()
 
     def __call__(self, call: Call) -> Fault | None:
@@ -46,7 +47,7 @@ class Executioner:
         with self._lock:
             assert self.kept is not None
             # a life that was killed meanwhile may have left it on its way: it arrives, and kills nobody
-            fatal = name not in self.steps and not exchange.abandoned
+            fatal = name not in self.steps and not exchange.abandoned and not self._retired
             if fatal:
                 if self._carried_out:
                     exchange.forward()
@@ -55,6 +56,11 @@ class Executioner:
         if fatal:
             exchange.reset()
         exchange.answer(*exchange.forward())
+
+    def retire(self) -> None:
+        """Kills nobody any more, once who is being killed is dead."""
+        with self._lock:
+            self._retired = True
 
 
 @pytest.mark.timeout(400)
@@ -78,7 +84,7 @@ def test_the_process_is_killed_at_each_of_its_writes(
         for expected, enabled in told(lab, (enabling, label_removed)):
             witness.judge(*expected, enabled=enabled)
         until(lambda: kept.ready, "the last life to stay", seconds=SECONDS)
-        proxy.rules = []
+        executioner.retire()
         deaths = list(kept.ends)
     steps = executioner.steps
     print(f"killed at {len(steps)} writes: {time.monotonic() - begun:.0f} s", file=sys.stderr)
