@@ -203,7 +203,7 @@ def test_nobody_fails_whose_label_a_silent_watch_withholds(
     lab.installed()
     lab.enable()
     lab.until(lambda: lab.agents.answered, "the other one answers", seconds=60)
-    silent = proxy.watches(NODES.path())
+    silent = until(lambda: proxy.watches(NODES.path()) or None, "the watch is open")
     for watch in silent:
         watch.frozen.set()
     lab.label("w2", skip=True)
