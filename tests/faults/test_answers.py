@@ -56,7 +56,7 @@ class Spoiler:
             return next(self._of_kind.setdefault(kind, itertools.cycle(self._faults)))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("faults", [(lost,), REFUSALS], ids=["lost", "refused"])
 def test_each_write_is_spoilt(
     lab: ControllerLab, witness: Witness, proxy: FaultyProxy, faults: tuple[Fault, ...]
@@ -81,7 +81,7 @@ STORMS: dict[str, Fault] = {
 }
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("storm", STORMS)
 def test_a_storm_over_everything(lab: ControllerLab, witness: Witness, proxy: FaultyProxy, storm: str):
     """Every call fails, reads and watches too, from the first answer on, and then for a while at the end."""

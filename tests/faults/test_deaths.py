@@ -20,7 +20,7 @@ SHORTLY = Patience(quiet=timedelta(seconds=0.5), idle=timedelta(seconds=0.5), ve
 
 @pytest.mark.filterwarnings("ignore:Exception in thread")  # the SystemExit that kills it
 @pytest.mark.parametrize("fate", list(Fate))
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_controller_that_dies_at_each_of_its_writes(lab: ControllerLab, witness: Witness, fate: Fate):
     add_nodes(lab)
     with Lives(lab, fate, patience=SHORTLY) as lives:
@@ -38,6 +38,7 @@ def test_a_controller_that_dies_at_each_of_its_writes(lab: ControllerLab, witnes
 
 @pytest.mark.filterwarnings("ignore:Exception in thread")  # the SystemExit that kills it
 @pytest.mark.parametrize("fate", [Fate.BEFORE, Fate.AFTER])
+@pytest.mark.timeout(900)
 def test_a_controller_that_dies_at_each_event(lab: ControllerLab, witness: Witness, fate: Fate):
     """It dies at the first of what one look has to tell: nobody answers before the start was told."""
     add_nodes(lab)

@@ -162,7 +162,7 @@ def settled(lab: ControllerLab) -> ControllerLab:
     return lab
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_what_is_edited_while_nothing_runs_heals(witness: Witness, settled: ControllerLab):
     """One edit after another, each on top of a cluster that has healed from those before it."""
     lab = settled
@@ -176,7 +176,7 @@ def test_what_is_edited_while_nothing_runs_heals(witness: Witness, settled: Cont
         assert witness.writes - before < 60, what
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_what_is_edited_while_a_check_runs_costs_no_verdict(witness: Witness, settled: ControllerLab):
     """Edits of checks, NodePreflights and the memory: a check for each, edited when half of it is done."""
     lab = settled

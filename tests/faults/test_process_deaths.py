@@ -63,7 +63,7 @@ class Executioner:
             self._retired = True
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("at_events", [False, True], ids=["writes", "events"])
 @pytest.mark.parametrize("carried_out", [False, True], ids=["before", "after"])
 def test_the_process_is_killed_at_each_of_its_writes(

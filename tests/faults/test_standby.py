@@ -26,7 +26,7 @@ def report(what: str, since: float) -> None:
     print(f"{what}: {time.monotonic() - since:.1f} s", file=sys.stderr)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_hot_standby_takes_over(lab: ControllerLab, witness: Witness, tmp_path: Path):
     """From one that is stopped in the middle of a run and comes back, one that is killed, one that leaves."""
     lab.add_node("w1")
@@ -83,7 +83,7 @@ def test_a_hot_standby_takes_over(lab: ControllerLab, witness: Witness, tmp_path
     assert leader.ends[1] == 0
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_two_that_both_lead_by_mistake(lab: ControllerLab, witness: Witness):
     add_nodes(lab)
     lab.start()

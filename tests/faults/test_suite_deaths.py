@@ -70,7 +70,7 @@ def report(count: int, begun: float) -> None:
     print(f"killed at {count} steps: {time.monotonic() - begun:.0f} s", file=sys.stderr)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_probe_is_killed_at_each_moment_of_each_check(bench: Bench, suite: Suite, tmp_path: Path):
     """The run is answered once, by the next probe, and rightly; nothing of the dead one is left."""
     probe = heldsuite.start(bench.lab, tmp_path / "suite")
@@ -91,7 +91,7 @@ def test_the_probe_is_killed_at_each_moment_of_each_check(bench: Bench, suite: S
     report(len(steps), begun)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_child_is_killed_at_each_moment_of_each_check(bench: Bench, suite: Suite, tmp_path: Path):
     """As often as it comes there: that check alone is `Killed`. If only once, another child tells."""
     probe = heldsuite.start(bench.lab, tmp_path / "suite")

@@ -8,7 +8,7 @@ from witness import Expected
 from cluster import shapes
 from cluster.resources import NODE_PREFLIGHTS
 
-SECONDS = 120.0
+SECONDS = 240.0
 """A machine that runs tests may be busy, and one step may take a controller many lives."""
 
 UPGRADE = "v1.99.0"
