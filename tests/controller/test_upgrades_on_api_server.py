@@ -79,9 +79,7 @@ def with_versions(credentials: Credentials, versions: Iterator[str], asked: thre
 def test_an_api_server_that_is_upgraded_asks_for_one_check_once_all_answer_alike(
     checked: ControllerLab, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(
-        "controller.versions.TIMEOUT", 60.0
-    )  # else what is not answered in time counts as quiet
+    monkeypatch.setattr("controller.versions.TIMEOUT", 60.0)  # silence would count as quiet
     lab = checked
     first = lab.checks()
     old = shapes.text(lab.status(), "lastActedOn", "apiServerVersion")
