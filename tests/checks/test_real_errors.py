@@ -216,13 +216,13 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int,
     """Runs the program with one expression of strace in force for the device; returns status and results."""
     trace = tmp_path_factory.mktemp("strace") / "trace"
     config = trace.with_name("config.toml")
-    config.write_text("[checks.KVM]\ntimeout = 2\n")
 
     def run(inject: str, *, hangs: bool) -> tuple[int, dict[str, dict[str, str]]]:
         wrapper = ["strace", "-f", "-qq", "-o", str(trace), "-P", "/dev/kvm", "-e", f"inject={inject}"]
-        words = ["run", "-o", "json", "--only", "KVM,Memory", *(["--config", str(config)] if hangs else [])]
+        config.write_text(f"[checks.KVM]\ntimeout = {2 if hangs else 60}\n")
+        words = ["run", "-o", "json", "--only", "KVM,Memory", "--config", str(config)]
         ended = subprocess.run(
-            [*wrapper, *command(*words)], capture_output=True, text=True, check=False, timeout=60
+            [*wrapper, *command(*words)], capture_output=True, text=True, check=False, timeout=100
         )
         if not ended.stdout and "ptrace" in ended.stderr:
             pytest.skip(f"strace may not trace here: {ended.stderr}")
