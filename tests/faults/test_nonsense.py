@@ -155,6 +155,7 @@ def settled(lab: ControllerLab) -> ControllerLab:
     """Two nodes, enabled, and ready."""
     lab.add_node("w1")
     lab.add_node("w2")
+    lab.agents.eager = True  # else a node whose object was made anew counts as served for half a minute alone
     lab.start()
     lab.installed()
     lab.enable()

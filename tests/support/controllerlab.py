@@ -19,7 +19,7 @@ from controlplane import ControlPlane
 from cluster import kubeconfig, node_preflight, shapes
 from cluster.backoff import Backoff
 from cluster.informer import Informer
-from cluster.node_preflight import NodePreflight, NodeStatus
+from cluster.node_preflight import NodePreflight, NodeStatus, RunRequest
 from cluster.resources import (
     AGENT_NAME,
     CHECKS,
@@ -41,6 +41,7 @@ from daemon.address import Address
 
 MANIFEST = Path(__file__).parents[2] / "deploy" / "daemonset.yaml"
 IMAGE = "registry.example/vm-preflight:test"
+UNASKED = RunRequest(id="")
 AGAIN_SECONDS = 0.2
 """After an answer that an API server did not take that is away, or has just started."""
 Wire = Mapping[str, object]
@@ -53,6 +54,7 @@ class Agents:
         failing: Nodes that fail.
         silent: Nodes that do not answer.
         mute: Nodes that do not answer one check: its name, with the node's.
+        eager: Whether they tell of a node without being asked where its object is new, as real agents do.
         answered: Names of the checks that were answered, with the node, in order.
     """
 
@@ -60,6 +62,7 @@ class Agents:
         self.failing: set[str] = set()
         self.silent: set[str] = set()
         self.mute: set[tuple[str, str]] = set()
+        self.eager = False
         self.answered: list[tuple[str, str]] = []
         self._client = client
         self._changed = threading.Event()
@@ -96,6 +99,8 @@ class Agents:
             self._changed.clear()
             for preflight in self._informer.items().values():
                 run = preflight.pending
+                if self.eager and run is None and preflight.status is None and not preflight.skip:
+                    run = UNASKED
                 if run is None or preflight.name in self.silent or (run.check, preflight.name) in self.mute:
                     continue
                 if int(preflight.resource_version) < made.get(preflight.uid, 0):
