@@ -20,6 +20,9 @@ PLURALS = {"vmruntimes", "vmruntimepreflightchecks", "nodepreflights", "daemonse
 SILENCE_SECONDS = 3.0
 """Patience with a silent watch, in place of 90 s: the API server's bookmarks come every minute."""
 
+SHORTLY = Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1))
+"""Of a controller that asks once more before it judges, long before it notices that a watch is silent."""
+
 
 @pytest.fixture
 def running(lab: ControllerLab, proxy: FaultyProxy) -> ControllerLab:
@@ -85,9 +88,6 @@ def test_half_open_watches_are_given_up_by_themselves(
     witness.judge(Expected("Enabled", passed=True), enabled=True)
 
 
-SHORTLY = Patience(answer=timedelta(seconds=1), rollout=timedelta(seconds=1))
-
-
 def answered(lab: ControllerLab) -> None:
     until(lambda: bool(lab.agents.answered), "it answers")
 
@@ -125,7 +125,6 @@ class LastMoment:
 def test_nobody_is_given_up_whom_a_silent_watch_has_never_shown(
     lab: ControllerLab, witness: Witness, proxy: FaultyProxy
 ):
-    """The deadline comes long before the silence is noticed: the controller asks before it judges."""
     lab.add_node("w1")
     moment = LastMoment(proxy, NODE_PREFLIGHTS.path(), lambda: answered(lab))
     lab.start(client=Client(lab.credentials(proxy.url)), patience=SHORTLY)

@@ -116,4 +116,4 @@ class Kept:
             if not self._over.is_set():
                 self._process = self._begin()
         self._process.send_signal(signal.SIGCONT)
-        offspring.end(self._process)  # by whoever may have just started it
+        offspring.end(self._process)  # the last one, which may have begun since the end was told
