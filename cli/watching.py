@@ -18,7 +18,8 @@ from cluster.resources import CHECKS, NAMESPACE, NODE_PREFLIGHTS, NODES
 from cluster.transport import Client
 
 LOOK_SECONDS = 1.0
-"""Between two looks at whether the API server answers; what changes is printed at once."""
+"""Between two looks at whether the API server answers, and how long it must to be said to answer again; what
+changes is printed at once."""
 
 
 def watch(client: Client, printer: Printer, *, selector: str) -> None:

@@ -67,10 +67,8 @@ def enabled(lab: ControllerLab) -> Iterator[None]:
     vmkinds.would_be_created(lab.plane)  # a test before may have restarted the API server: an answer is there
     yield
     vmkinds.release_all(lab.plane)
-    gone = {
-        FORCE_DISABLE_ANNOTATION: None,
-        DISABLING_ANNOTATION: None,
-    }  # the latter of a command that was killed
+    # The latter is left by a command that was killed.
+    gone = {FORCE_DISABLE_ANNOTATION: None, DISABLING_ANNOTATION: None}
     lab.client.patch(RUNTIME, {"metadata": {"annotations": gone}})
 
 
