@@ -169,7 +169,7 @@ def test_agent_waits_for_its_object(cluster: Cluster, lab: Lab) -> None:
     lab.probe("Fine")
     agent = cluster.agent()
     until(lambda: agent.metric("passed") == 1, "a run for the metrics")
-    assert agent.get("/readyz") == (200, "ok\n")
+    until(lambda: agent.get("/readyz") == (200, "ok\n"), "the watch, which comes after the list")
     cluster.make_object()
     until(lambda: cluster.status().get("passed"), "the first verdict")
     cluster.plane.request("DELETE", NODE_PREFLIGHTS.path(NODE))
