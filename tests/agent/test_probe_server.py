@@ -168,11 +168,12 @@ def test_any_bytes_leave_the_probe_alive(bench: Bench, sent: bytes, framed: bool
 def test_silent_and_slow_clients_are_dropped_and_hold_up_nobody(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    greeted = bench.connect()
-    greeted.send(Hello())
-    assert greeted.receive() == Welcome("0.1.0", 1, 0)
+    greeted, slow = bench.connect(), bench.connect()
+    for peer in (greeted, slow):
+        peer.send(Hello())
+        assert peer.receive() == Welcome("0.1.0", 1, 0)
     monkeypatch.setattr(probe_server, "PATIENCE", 0.2)
-    silent, slow = bench.connect(), bench.connect()
+    silent = bench.connect()
     slow.socket.sendall(wire.encode_request(Hello())[:7])
     greeted.send(Hello())
     assert greeted.receive() == Welcome("0.1.0", 1, 0)
@@ -186,9 +187,13 @@ def test_client_that_takes_no_reply_is_dropped(bench: Bench, monkeypatch: pytest
     other = bench.connect()
     other.send(Hello())
     assert other.receive() == Welcome("0.1.0", 1, 0)
-    monkeypatch.setattr(probe_server, "PATIENCE", 0.2)
     results = tuple(RESULT._replace(check_name=f"C{number}", message="x" * 2000) for number in range(256))
-    bench.report = lambda: REPORT._replace(results=results)
+
+    def report_and_lose_patience() -> Report:
+        monkeypatch.setattr(probe_server, "PATIENCE", 0.2)
+        return REPORT._replace(results=results)
+
+    bench.report = report_and_lose_patience
     deaf = bench.connect()
     deaf.send(RunRequest(30))
     other.send(Hello())
