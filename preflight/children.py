@@ -13,7 +13,7 @@ from preflight.check import Check
 from preflight.child import Orders, Task, stream_to
 from preflight.child import main as child_main
 from preflight.host import Host
-from preflight.process import fork, group_gone, kill_group, pipe, sweep, wait_gone
+from preflight.process import Child, fork, group_gone, kill_group, pipe, sweep, wait_gone
 from preflight.result import Finding
 from preflight.spare import Spare, wait
 from preflight.stuck import Stuck
@@ -46,6 +46,7 @@ class Children:
         self._kill = kill
         self._patience = patience
         self._spare: Spare | None = None
+        self._made: Child | None = None  # what nobody else is sure to end yet
         self._ending: list[Stuck] = []
         self._stuck: list[Stuck] = []
         self._groups: set[int] = set()
@@ -71,8 +72,9 @@ class Children:
         Raises:
             OSError: No process can be made, or no descriptor is left.
         """
-        spare, self._spare = self._spare, None
+        spare = self._spare
         if spare is not None:
+            self._made, self._spare = spare.attempt.child, None
             names = [task.check.name for task in tasks]
             if not findings and spare.start(names, use_emulation=use_emulation):
                 return spare.attempt
@@ -96,6 +98,7 @@ class Children:
         os.set_blocking(go, True)
         try:
             self._spare = Spare(self._fork(lambda: wait(go, suite), suite, {}, (go,)), go_end)
+            self._made = None
         except OSError:
             os.close(go_end)
         finally:
@@ -119,6 +122,13 @@ class Children:
         attempt.close()
         self._kill(attempt.child.pid)
         self._ending.append(Stuck(attempt.child, check, answered))
+        self._made = None
+
+    def abandon(self) -> None:
+        """Ends the child that was made and never handed over, because a signal's handler raised meanwhile."""
+        made, self._made = self._made, None
+        if made is not None:
+            self._end_unused(made)
 
     def collect(self) -> None:
         """Waits for the children that were ended; one that does not end, or a program of its, is stuck."""
@@ -140,12 +150,17 @@ class Children:
         """Ends a child that still waits, or has ended while it did: it has opened nothing."""
         spare.close()
         spare.attempt.close()
-        child = spare.attempt.child
+        self._end_unused(spare.attempt.child)
+
+    def _end_unused(self, child: Child) -> None:
         # Where somebody has collected it already, its number may be another process's by now.
         if not child.ended():
             self._kill(child.pid)
         if child.wait(self._patience):
             child.collect()
+
+    def _note(self, child: Child) -> None:
+        self._made = child
 
     def _fork(
         self,
@@ -169,7 +184,8 @@ class Children:
                     others=others,
                     stream=stream,
                     lifetime=sum(self._seconds(task.check) for task in tasks) + self._patience,
-                )
+                ),
+                self._note,
             )
         except OSError:
             for descriptor in opened:

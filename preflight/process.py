@@ -92,12 +92,17 @@ class Child:
             os.waitpid(self.pid, os.WNOHANG)
 
 
-def fork(main: Callable[[], NoReturn]) -> Child:
+def fork(main: Callable[[], NoReturn], born: Callable[[Child], None] = lambda _: None) -> Child:
     """Forks a child that runs ``main``, in a session of its own, with the signals of a new process.
 
     Signals are held back meanwhile, so that none of the parent's handlers runs in the child. Those that are
     ignored are not any more: with SIGCHLD ignored, nobody can tell how a program ended (wait(2)). Which they
     are is asked before the fork: every object that the child touches is a page to be copied.
+
+    Args:
+        main: The child's whole life.
+        born: Takes note of the child while signals are still held back: a handler that raises may keep the
+            caller from ever having it.
 
     Raises:
         OSError: No process can be made (EAGAIN, ENOMEM).
@@ -110,6 +115,7 @@ def fork(main: Callable[[], NoReturn]) -> Child:
         if pid == 0:
             _become_child(main, handled)
         child = Child(pid)
+        born(child)
     finally:
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -139,6 +139,8 @@ class Runner:
             self._run_all(tasks, findings, record, use_emulation=use_emulation, seconds=limit)
             ended = True
         finally:
+            if not ended:
+                self._children.abandon()
             if not (ended and self._ahead):
                 self._children.collect()
         ordered = tuple(results[check.name] for check in self.checks if check.name in results)

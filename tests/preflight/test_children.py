@@ -15,10 +15,12 @@ import pytest
 import waiting
 from fakechecks import BAD, GOOD, fake
 
+from preflight.attempt import Attempt
 from preflight.check import Check
 from preflight.config import Config
 from preflight.host import Host
 from preflight.runner import Runner
+from preflight.spare import Spare
 
 ROOT = Path(__file__).parents[2]
 
@@ -128,6 +130,28 @@ def test_one_that_crashes_costs_its_own_answer_only() -> None:
         said = results(runner)
         assert "SIGABRT" in said["B"]
         assert said["C"] != str(waits)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_a_signal_before_anybody_has_the_child_leaves_none(monkeypatch, ahead: bool) -> None:
+    """Ctrl-C between a child's first moment and the run that is to end it."""
+    made = Spare.start if ahead else Attempt.__init__
+
+    def make_and_be_interrupted(*arguments: object, **options: object) -> None:
+        made(*arguments, **options)
+        raise KeyboardInterrupt
+
+    before = children()
+    endless = fake("A", lambda host, run: signal.pause(), timeout=600)
+    runner = Runner([endless], Host(), Config(), node="n", agent_version="1", ahead=ahead)
+    if ahead:
+        runner.prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr(*((Spare, "start") if ahead else (Attempt, "__init__")), make_and_be_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            runner.run()
+    assert children() == before
+    runner.close()
 
 
 @pytest.mark.parametrize("call", ["fork", "pipe"])
