@@ -211,13 +211,18 @@ class _Look:
             yield actions.DeleteAgents(there)
 
     def _node_preflights(self, rollout: Rollout) -> Iterator[Action]:
-        """What agents are asked; where a check is about to start, in one write with its run."""
+        """What agents are asked; where a check is about to start, in one write with its run.
+
+        Nobody is asked under features that are not noted yet: noting them fails where they were changed back
+        meanwhile, and that would ask for no check.
+        """
         serving = self.serving if rollout.wanted else {}
         yield from agents.orphans(self.world.preflights.values(), serving)
         current = self.current
         about_to_start = current is not None and not current.running
         about_to_be_made = self.after.pending is not None and current is None
-        if about_to_be_made or about_to_start or not rollout.wanted:
+        features_are_news = self.after.features != self.memory.features
+        if about_to_be_made or about_to_start or features_are_news or not rollout.wanted:
             return
         yield from agents.questions(
             serving,

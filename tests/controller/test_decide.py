@@ -71,6 +71,22 @@ def test_a_settled_cluster_is_left_alone():
     assert cluster.writes == before
 
 
+def test_nobody_is_asked_under_features_that_are_changed_back_before_they_are_noted():
+    """No check would come after it, and a node that passed under emulation would count as passed."""
+    cluster = enabled("a")
+    cluster.ask("mine")
+    cluster.settle()
+    cluster.enable(useEmulation=True)
+    decided = cluster.look().actions
+    cluster.enable(useEmulation=False)
+    cluster.act_late(decided)
+    assert cluster.preflights["a"]["spec"]["config"]["useEmulation"] is False
+    cluster.answer_all()
+    cluster.settle()
+    assert cluster.check_status("mine")["pass"] is True
+    assert len(cluster.created) == 2
+
+
 def test_enabling_rolls_out_the_agents_and_runs_a_check():
     cluster = installed("a", "b")
     cluster.enable()
